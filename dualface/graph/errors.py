@@ -1,0 +1,37 @@
+"""Problems that are the request's, not the program's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a request.
+
+    ``code`` is a stable word (``unknown-option``), ``where`` the place in the config
+    (``graph.nodes.detect.scroe``), ``message`` what is wrong in one sentence, ``hint`` what to
+    do about it.
+    """
+
+    code: str
+    where: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        return f"{place}{self.message}{' ' + self.hint if self.hint else ''} [{self.code}]"
+
+
+class RequestError(Exception):
+    """The request cannot be carried out; nothing was started. Exit code 2."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class InputError(Exception):
+    """One job's input, output or data is at fault; other jobs go on. The text is one sentence."""

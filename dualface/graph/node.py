@@ -1,0 +1,169 @@
+"""What a node is: its options, its needs, its state, its life."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+import numpy as np
+
+from dualface.graph.job import Job
+from dualface.graph.types import Memory
+
+
+@dataclass
+class NodeConfig:
+    """Base of every node's options: a dataclass whose fields have defaults.
+
+    The comment behind a field is its help text; ``__post_init__`` raises ValueError with one
+    sentence where a value makes no sense.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a node takes while it runs.
+
+    ``engine`` is the part of the machine that does the work (``cpu``, ``cuda``, ``nvdec``,
+    ``nvenc``); neighbours on one engine share a thread. ``resources`` counts what is leased, by
+    the key of `Hardware` that limits it (``{"decode_sessions": 1}``). ``vram_mb`` is fixed
+    memory; ``frame_buffers`` are full-size frames held beyond those in flight. ``threads`` is
+    the CPU time a node can use, in cores.
+    """
+
+    engine: str = "cpu"
+    features: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    resources: Mapping[str, int] = field(default_factory=dict)
+    vram_mb: int = 0
+    frame_buffers: int = 0
+    threads: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stateless:
+    """Each batch is answered from that batch alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded:
+    """Started ``frames`` early, the node gives the same answers as from the beginning."""
+
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unbounded:
+    """Answers may depend on every frame before."""
+
+
+State = Stateless | Bounded | Unbounded
+Snapshot = Mapping[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth telling about a job: ``kind`` is notice, warning, recovery or error."""
+
+    kind: str
+    message: str
+    node: str = ""
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The GPU of a slot and the handle of its CUDA stream (never the default stream)."""
+
+    gpu: int
+    stream: int
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a node is handed when it opens.
+
+    ``batch`` is the number of frames in a batch (the last one may be shorter); ``threads`` how
+    many CPU threads the node should use at most; ``vram_mb`` its memory budget. ``stopping()``
+    turns true when the job is being abandoned. ``write_as(path)`` gives the temporary name to
+    write instead of ``path``: it becomes ``path`` when the whole job succeeded and is removed
+    when it did not. ``count(name, value)`` adds to a figure in the job's report; ``report(name,
+    value)`` sets one (plain JSON values).
+    """
+
+    job: Job
+    name: str
+    batch: int
+    threads: int
+    emit: Callable[[Event], None]
+    stopping: Callable[[], bool]
+    write_as: Callable[[Path], Path]
+    count: Callable[[str, float], None]
+    report: Callable[[str, Any], None]
+    device: Device | None = None
+    vram_mb: int = 0
+
+
+C = TypeVar("C", bound=NodeConfig)
+
+
+class Node(Generic[C]):
+    """One step of work. Subclass it, annotate ``process``, register it with `node`.
+
+    ``process`` takes its inputs by port name and answers with a value (a NamedTuple where there
+    are several outputs) or with ``None`` for "later": then the next value it returns belongs to
+    the oldest batch not yet answered. It never keeps more than `lookahead` frames unanswered,
+    and `finish` yields the answers still owed. A node without inputs is a source: ``process``
+    returns the next batch, and ``None`` when there are no more. A node whose ``process`` is
+    annotated ``-> None`` is there for its effect.
+    """
+
+    kind: ClassVar[str] = ""
+    process: Callable[..., Any]
+
+    def __init__(self, config: C) -> None:
+        self.config = config
+
+    @staticmethod
+    def needs(config: Any, memory: Memory) -> Needs:
+        """What the node takes from the machine when its pixels are in ``memory``."""
+        return Needs()
+
+    @staticmethod
+    def lookahead(config: Any) -> int:
+        """The most frames that may be unanswered after a call of ``process``."""
+        return 0
+
+    @staticmethod
+    def state(config: Any) -> State:
+        """How far back an answer can depend on earlier frames."""
+        return Stateless()
+
+    @staticmethod
+    def writes(config: Any, job: Job) -> tuple[Path, ...]:
+        """The files the node will write for ``job``, under their final names."""
+        return ()
+
+    @staticmethod
+    def check(config: Any, job: Job) -> tuple[str, ...]:
+        """Sentences saying why ``job`` cannot be done, found before anything runs."""
+        return ()
+
+    def open(self, context: Context) -> None:
+        """Take what the job needs. Called once, before the first batch."""
+
+    def finish(self) -> Iterator[Any]:
+        """Yield the answers still owed, oldest first."""
+        return iter(())
+
+    def close(self) -> None:
+        """Give everything back. Always called once, also after an error in `open`."""
+
+    def snapshot(self) -> Snapshot:
+        """The state as plain arrays, between two calls of ``process``."""
+        return {}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take up the state of an earlier `snapshot`; called after `open`."""
