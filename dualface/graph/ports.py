@@ -83,10 +83,23 @@ def _outputs(hint: Any, where: str) -> dict[str, Port]:
     inner, _ = _strip_optional(hint)
     if inner is type(None):
         return {}
-    if isinstance(inner, type) and issubclass(inner, tuple) and hasattr(inner, "_fields"):
-        fields = typing.get_type_hints(inner)
-        return {name: Port(name, _port_type(fields[name], f"{where}: '{name}'")) for name in inner._fields}
+    # A generic NamedTuple stands here as Decoded[NV12, Cpu]: its fields speak of its own variables.
+    several = typing.get_origin(inner) or inner
+    if isinstance(several, type) and issubclass(several, tuple) and hasattr(several, "_fields"):
+        meaning = dict(zip(getattr(several, "__parameters__", ()), typing.get_args(inner), strict=False))
+        fields = typing.get_type_hints(several)
+        return {
+            name: Port(name, _port_type(_substitute(fields[name], meaning), f"{where}: '{name}'"))
+            for name in several._fields
+        }
     return {"": Port("", _port_type(inner, f"{where}: return"))}
+
+
+def _substitute(hint: Any, meaning: Mapping[Any, Any]) -> Any:
+    variables = getattr(hint, "__parameters__", ())
+    if not variables or not meaning:
+        return hint
+    return hint[tuple(meaning.get(variable, variable) for variable in variables)]
 
 
 def _strip_optional(hint: Any) -> tuple[Any, bool]:

@@ -138,7 +138,7 @@ class Frames(Generic[F, M]):
 
     def seconds(self) -> npt.NDArray[np.float64]:
         """Presentation times in seconds, ``[n]``."""
-        return self.pts * float(self.video.time_base)
+        return np.asarray(self.pts * float(self.video.time_base), np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

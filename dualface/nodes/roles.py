@@ -6,12 +6,12 @@ outputs; it must give every output named here. Pixel format and memory are each 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 from dualface.graph.types import Cuts, F, Faces, Frames, M, People, Shots, Source, Tracks
 
 
-class Decoded(NamedTuple):
+class Decoded(NamedTuple, Generic[F, M]):
     frames: Frames[F, M]
     source: Source
 
@@ -21,7 +21,7 @@ class Detected(NamedTuple):
     cuts: Cuts
 
 
-def decode() -> Decoded: ...  # type: ignore[empty-body]
+def decode() -> Decoded[F, M]: ...  # type: ignore[empty-body]
 
 
 def detect(frames: Frames[F, M]) -> Detected: ...  # type: ignore[empty-body]
