@@ -1,0 +1,5 @@
+from dualface.conformance import check_node
+
+
+def test_motion_keeps_the_contract() -> None:
+    check_node("detect/motion")
