@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from dualface.graph.job import Job
-from dualface.graph.types import Memory
+from dualface.graph.types import Memory, MemoryMark, PixelFormat
 
 
 @dataclass
@@ -130,6 +130,12 @@ class Node(Generic[C]):
     def needs(config: Any, memory: Memory) -> Needs:
         """What the node takes from the machine when its pixels are in ``memory``."""
         return Needs()
+
+    @staticmethod
+    def binds(config: Any) -> Mapping[Any, type[PixelFormat] | type[MemoryMark]]:
+        """What the options alone decide: a type variable of the ports to the mark it stands
+        for. Other variables take what they are wired to."""
+        return {}
 
     @staticmethod
     def lookahead(config: Any) -> int:
