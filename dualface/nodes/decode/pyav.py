@@ -1,0 +1,206 @@
+"""decode/pyav: any file that FFmpeg can read, as NV12 in the host's memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import av
+import numpy as np
+
+from dualface.graph.errors import InputError
+from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.registry import node
+from dualface.graph.types import NV12, Cpu, Frames, Memory, Source
+from dualface.nodes.buffers import FramePool, Pixels
+from dualface.nodes.decode.color import HDR
+from dualface.nodes.decode.pixels import ToNv12
+from dualface.nodes.decode.probe import UNDECODABLE, duration, orientation, video_of, video_stream
+from dualface.nodes.decode.source import open_input
+from dualface.nodes.decode.streams import Media
+from dualface.nodes.decode.timeline import Timeline
+from dualface.nodes.roles import Decoded
+
+
+@dataclass
+class PyavConfig(NodeConfig):
+    """Software decoding with FFmpeg."""
+
+    protocols: list[str] = field(default_factory=lambda: ["file"])  # FFmpeg protocols that may be opened
+
+
+@node("decode/pyav", rank=50)
+class PyavDecode(Node[PyavConfig]):
+    """Reads pictures, and everything else in the file as packets to be copied.
+
+    A batch goes out when the picture after it is known, so that packets behind the last picture
+    still travel with the last batch.
+    """
+
+    @staticmethod
+    def needs(config: Any, memory: Memory) -> Needs:
+        return Needs(threads=1.0)
+
+    def open(self, context: Context) -> None:
+        self.context = context
+        self.media: Media | None = None
+        self.name = context.job.input
+        container = open_input(self.name, tuple(self.config.protocols))
+        try:
+            self.stream = video_stream(container, self.name)
+            self.media = Media(container, self.stream)
+        except BaseException:
+            container.close()
+            raise
+        self.stream.codec_context.thread_count = max(1, context.threads)
+        self.stream.codec_context.thread_type = "AUTO"
+        self.expected = duration(container, self.stream)
+        self.packets: list[Any] = []
+        self.ahead: Any = None
+        self.total = 0
+        self.damaged = 0
+        self.resized = False
+        self.frames = self._frames(container)
+
+    def process(self) -> Decoded[NV12, Cpu] | None:
+        frame = self.ahead if self.ahead is not None else next(self.frames, None)
+        self.ahead = None
+        if frame is None:
+            if self.total == 0:
+                raise InputError(f"{self.name}: {UNDECODABLE}")
+            return None
+        if self.total == 0:
+            self._begin(frame)
+        data, pts = self.pool.take(self.context.batch), np.empty(self.context.batch, np.int64)
+        n = 0
+        while frame is not None and n < self.context.batch:
+            self._write(frame, data[n])
+            pts[n] = self.timeline.place(frame.pts, frame.dts)
+            n += 1
+            frame = next(self.frames, None)
+        self.ahead = frame
+        first, self.total = self.total, self.total + n
+        packets, self.packets = tuple(self.packets), []
+        self.context.count("frames", n)
+        if frame is None:
+            self._end()
+        assert self.media is not None
+        return Decoded(Frames(data[:n], pts[:n], self.video, first), Source(self.media, packets))
+
+    def close(self) -> None:
+        # The input itself closes when the last holder of Media lets go.
+        self.frames = iter(())
+        self.packets, self.ahead, self.media = [], None, None
+        self.stream = None
+
+    def _frames(self, container: Any) -> Iterator[Any]:
+        """Pictures in order; packets of other streams are put aside on the way."""
+        assert self.media is not None
+        wanted = [self.stream, *(t.stream for t in self.media.tracks if t.kind in ("audio", "subtitle"))]
+        demuxed = container.demux(wanted)
+        while not self.context.stopping():
+            try:
+                packet = next(demuxed)
+            except StopIteration:
+                return
+            except av.error.FFmpegError as error:
+                why = f"the file is damaged there ({error.strerror})"
+                self._emit("warning", f"reading stopped at {self._now()}: {why}")
+                yield from self._decode(None)
+                return
+            if packet.stream.index == self.stream.index:
+                yield from self._decode(packet)
+            elif packet.size:
+                self.packets.append(packet)
+
+    def _decode(self, packet: Any) -> list[Any]:
+        try:
+            frames = packet.decode() if packet is not None else self.stream.codec_context.decode(None)
+        except av.error.FFmpegError as error:
+            if isinstance(error, av.error.EOFError):
+                return []
+            self._damage(error.strerror or "invalid data")
+            return []
+        for frame in frames:
+            if frame.is_corrupt:
+                self._damage("parts of a picture are missing")
+        return list(frames)
+
+    def _damage(self, reason: str) -> None:
+        self.damaged += 1
+        self.context.count("damaged", 1)
+        if self.damaged == 1:
+            where = f"a picture near {self._now()} is damaged ({reason})"
+            self._emit("warning", f"{where}; going on with what decodes")
+
+    def _begin(self, frame: Any) -> None:
+        """Settle what stays the same, and tell what the user should know about the source."""
+        self.video = video_of(self.stream, frame)
+        self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
+        self.convert = ToNv12(self.video, max(1, self.context.threads))
+        self.pool = FramePool(self.convert.even_height, self.convert.even_width, self.context.batch)
+        _, left_out = orientation(frame)
+        if left_out:
+            done = f"it is turned by {self.video.rotation} degrees only"
+            self._emit("notice", f"{left_out}, which is not done; {done}")
+        depth = max(c.bits for c in frame.format.components)
+        if depth > 8:
+            self._emit("notice", f"the video has {depth} bits a sample; the result has 8")
+        if self.video.color.transfer in HDR:
+            self._emit(
+                "warning",
+                f"the video is HDR ({self.video.color.transfer}); it keeps that mark with 8 bits a sample and "
+                "is not tone-mapped, so expect banding, and dull colours in players that ignore the mark",
+            )
+        if frame.interlaced_frame:
+            combs = "it is not deinterlaced, so fast movement may show combs"
+            self._emit("notice", f"the video is interlaced; {combs}")
+
+    def _write(self, frame: Any, target: Pixels) -> None:
+        if not self.resized and (frame.width, frame.height) != (self.video.width, self.video.height):
+            self.resized = True
+            self._emit(
+                "notice",
+                f"from {self._now()} the pictures are {frame.width}x{frame.height}; they are scaled to the "
+                f"first size, {self.video.width}x{self.video.height}",
+            )
+        self.convert.write(frame, target)
+
+    def _end(self) -> None:
+        if self.timeline.repaired:
+            count = self.timeline.repaired
+            self._emit("notice", f"{count} pictures had no usable timestamp and were given one")
+        if self.damaged > 1:
+            self._emit("warning", f"{self.damaged} pictures were damaged")
+        begin = float((self.stream.start_time or 0) * self.video.time_base)
+        missing = self.expected - (self._seconds() - begin) - self.timeline.step * float(self.video.time_base)
+        if self.expected and missing > max(1.0, 0.02 * self.expected):
+            self._emit(
+                "warning",
+                f"the file breaks off at {self._now()} of {clock(self.expected)}; it was probably cut off "
+                "while being copied or recorded",
+            )
+
+    def _seconds(self) -> float:
+        if self.total == 0 and not hasattr(self, "timeline"):
+            return 0.0
+        return float((self.timeline.last or 0) * self.video.time_base)
+
+    def _now(self) -> str:
+        return clock(self._seconds())
+
+    def _emit(self, kind: str, message: str) -> None:
+        self.context.emit(Event(kind, message, self.context.name, self.total))
+
+
+def clock(seconds: float) -> str:
+    """A time as a player shows it.
+
+    >>> clock(75.25), clock(3600)
+    ('1:15.2', '1:00:00.0')
+    """
+    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{sign}{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{sign}{minutes}:{rest:04.1f}"

@@ -1,0 +1,119 @@
+"""Opening what the user named, and a sentence for each way in which that can fail."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+
+from dualface.graph.errors import InputError
+
+# What people's videos come in, and sound files (so that they can be told apart). Playlists,
+# concat scripts, SDP and number patterns are left out on purpose: they open other files and hosts;
+# so are text and picture readers, which see a film in any README.
+CONTAINERS = (
+    "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,flv,live_flv,kux,ogg,nut,mxf,gxf,wtv,rm,dv,ivf,"
+    "obu,av1,h264,hevc,vvc,vc1,h263,mjpeg,mpjpeg,gif,apng,yuv4mpegpipe,dhav,nsv,nuv,pva,ty,mlv,swf,r3d,lxf,"
+    "wav,w64,mp3,aac,flac,ac3,eac3,dts,truehd,amr,caf,aiff,ape,tta,wv,au,loas"
+)
+_URL = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
+
+
+def scheme(name: str) -> str | None:
+    """The protocol of a URL; ``None`` for the path of a file, however odd its name.
+
+    >>> scheme("https://example.org/a.mp4"), scheme("a: b.mp4")
+    ('https', None)
+    """
+    if os.path.lexists(name):
+        return None
+    found = _URL.match(name)
+    if found is None:
+        return None
+    word = found[1].lower()
+    return word if "//" in name[len(word) :][:3] or word in ("concat", "data", "pipe", "fd") else None
+
+
+def ffmpeg_name(path: str | Path) -> str:
+    """A file's name as FFmpeg must be told it: with ``file:`` before it, no part of the name is
+    read as an option, a protocol or a pattern."""
+    return f"file:{os.fspath(path)}"
+
+
+@contextlib.contextmanager
+def opened(name: str, protocols: Sequence[str] = ("file",)) -> Iterator[Any]:
+    """The input as a PyAV container, closed at the end of the block."""
+    container = open_input(name, protocols)
+    try:
+        yield container
+    finally:
+        container.close()
+
+
+def open_input(name: str, protocols: Sequence[str] = ("file",)) -> Any:
+    """Open a file or, where ``protocols`` allow it, a URL. Raises `InputError`."""
+    protocol = scheme(name)
+    if protocol is None:
+        _check_file(name)
+        if "file" not in protocols:
+            allowed = ", ".join(protocols)
+            raise InputError(f"{name}: files may not be opened here; allowed protocols: {allowed}")
+        target = ffmpeg_name(name)
+    elif protocol in protocols:
+        target = name
+    else:
+        raise InputError(
+            f"{name}: opening {protocol}: addresses is not allowed (only {', '.join(protocols)}); "
+            "download it first, or allow it with the decoder's option protocols"
+        )
+    options = {"protocol_whitelist": ",".join(protocols), "format_whitelist": CONTAINERS}
+    try:
+        # A timeout would need a callback on every read; for files there is nothing to wait for.
+        return av.open(target, container_options=options, metadata_errors="replace")
+    except av.error.FFmpegError as error:
+        raise InputError(_sentence(name, protocol, error)) from error
+
+
+def _check_file(name: str) -> None:
+    try:
+        mode = os.stat(name)
+    except FileNotFoundError:
+        dangling = os.path.islink(name)
+        what = "is a link to a file that does not exist" if dangling else "there is no such file"
+        raise InputError(f"{name}: {what}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{name!r}: cannot be opened ({reason})") from None
+    if stat.S_ISDIR(mode.st_mode):
+        inside = f"{name.rstrip('/')}/*.mp4"
+        raise InputError(f"{name}: is a folder; name the videos in it, for instance with {inside}")
+    if not stat.S_ISREG(mode.st_mode):
+        raise InputError(f"{name}: is a pipe or a device, not a file; save it to a file first")
+    if mode.st_size == 0:
+        raise InputError(f"{name}: is empty (0 bytes)")
+    try:
+        with open(name, "rb"):
+            pass
+    except PermissionError:
+        raise InputError(f"{name}: may not be read by this user; check its permissions") from None
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from None
+
+
+def _sentence(name: str, protocol: str | None, error: av.error.FFmpegError) -> str:
+    if protocol is not None:
+        return f"{name}: cannot be opened ({error.strerror})"
+    if Path(name).suffix.lower() in (".mp4", ".mov", ".m4v", ".3gp") and _begins_as_mp4(name):
+        return f"{name}: is cut off or damaged: its index (the moov atom) cannot be read; copy it again"
+    return f"{name}: is not a video, or its beginning is damaged"
+
+
+def _begins_as_mp4(name: str) -> bool:
+    with open(name, "rb") as file:
+        return file.read(12)[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")
