@@ -138,7 +138,7 @@ def duration(container: Any, stream: Any) -> float:
         if key.upper().startswith("DURATION"):  # Matroska keeps it in a tag: 00:00:12.345000000
             parts = text.split(":")
             try:
-                return sum(float(part) * 60**i for i, part in enumerate(reversed(parts)))
+                return sum(float(part) * 60.0**i for i, part in enumerate(reversed(parts)))
             except ValueError:
                 break
     return float(container.duration or 0) / av.time_base

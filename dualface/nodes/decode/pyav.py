@@ -150,7 +150,7 @@ class PyavDecode(Node[PyavConfig]):
         if self.video.color.transfer in HDR:
             self._emit(
                 "warning",
-                f"the video is HDR ({self.video.color.transfer}); it keeps that mark with 8 bits a sample and "
+                f"the video is HDR ({self.video.color.transfer}); it keeps that mark with 8 bits and "
                 "is not tone-mapped, so expect banding, and dull colours in players that ignore the mark",
             )
         if frame.interlaced_frame:

@@ -8,9 +8,6 @@ from typing import Any
 
 from dualface.nodes.decode.probe import codec_name
 
-Chapter = dict[str, Any]
-
-
 @dataclass(frozen=True, eq=False)
 class Track:
     """A stream that may be copied: ``stream`` is PyAV's, a template for the output's."""
@@ -43,5 +40,5 @@ class Media:
             if s.type in ("audio", "subtitle", "data", "attachment")
         )
         self.metadata: dict[str, str] = dict(container.metadata)
-        self.chapters: list[Chapter] = container.chapters()
+        self.chapters: list[Any] = container.chapters()
         weakref.finalize(self, container.close)

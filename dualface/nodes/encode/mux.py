@@ -1,0 +1,185 @@
+"""Writing a file: pictures from an encoder, everything else copied from the source."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import io
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+
+from dualface.graph.errors import InputError
+from dualface.graph.job import Job
+from dualface.nodes.decode.source import ffmpeg_name
+from dualface.nodes.decode.streams import Media, Track
+from dualface.nodes.decode.timeline import Timeline
+
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # by the output's suffix
+CHOICES = (".mp4", ".mov", ".mkv")  # in the order in which they are recommended
+# Tags that describe the old file, not what it shows.
+STALE = ("duration", "_statistics", "bps", "number_of_")
+STALE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
+
+
+@functools.cache
+def holds(suffix: str) -> frozenset[str]:
+    """FFmpeg's names of the codecs that a container of this suffix can hold, asked of libavformat."""
+    with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as empty:
+        return frozenset(av.Codec(name).canonical_name for name in _known(empty.supported_codecs))
+
+
+def _known(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        with contextlib.suppress(Exception):  # an encoder without a decoder is asked for as one
+            av.Codec(name)
+            yield name
+
+
+def holders(codec: str) -> str:
+    """The suffixes whose containers can hold a codec, as words; ``""`` where none can."""
+    return " or ".join(suffix for suffix in CHOICES if codec in holds(suffix))
+
+
+def check_output(job: Job, audio: bool) -> tuple[str, ...]:
+    """Sentences saying why ``job`` cannot be written where it is to go."""
+    suffix = job.output.suffix.lower()
+    if suffix not in FORMATS:
+        what = f"'{suffix}' files" if suffix else "a file without a suffix"
+        why = " (WebM holds no H.264)" if suffix == ".webm" else ""
+        return (f"{job.output}: {what} cannot be written{why}; name it {', '.join(CHOICES[:-1])} or .mkv",)
+    problems = []
+    for stream in job.streams:
+        known = stream.kind == "audio" and stream.codec != "unknown"
+        if audio and known and stream.codec not in holds(suffix):
+            others = holders(stream.codec)
+            way = f"{others} can" if others else "leave the sound out with the encoder's option audio=none"
+            problems.append(f"{job.output}: {suffix} cannot hold the source's {stream.codec} sound; {way}")
+    return tuple(dict.fromkeys(problems))
+
+
+class Output:
+    """A file being written under a temporary name.
+
+    ``target`` is the name to write, ``final`` the name to speak of; ``notice`` is called with a
+    sentence for whatever is left behind. Raises `InputError` where the disk does not take it.
+    """
+
+    def __init__(self, target: Path, final: Path, notice: Callable[[str], None]) -> None:
+        self.final, self.notice = final, notice
+        self.suffix = final.suffix.lower()
+        # faststart puts the index first, so that playback can begin before all is there.
+        options = {} if self.suffix == ".mkv" else {"movflags": "+faststart"}
+        with self._told():
+            self.container = av.open(
+                ffmpeg_name(target), "w", format=FORMATS[self.suffix], container_options=options
+            )
+        self.copies: dict[int, Any] = {}
+        self.lines: dict[int, Timeline] = {}
+
+    def carry(self, media: Media, audio: bool) -> None:
+        """Make room for all that can be copied from ``media``; to be called before `write`."""
+        left: list[str] = []
+        for track in media.tracks:
+            if track.kind == "audio" and not audio:
+                continue
+            if track.kind == "attachment" and self.suffix == ".mkv" and track.stream.data:
+                name, mime = track.stream.name or "attachment", track.stream.mimetype
+                self.container.add_attachment(name, mime or "application/octet-stream", track.stream.data)
+            elif not (track.kind in ("audio", "subtitle") and self._add(track)):
+                left.append(self._left(track))
+        if left:
+            self.notice(f"{self.suffix} does not take {'; '.join(left)}: left out")
+        self.container.metadata.update(_tags(media.metadata))
+        if media.chapters:
+            self.container.set_chapters(media.chapters)
+
+    def _add(self, track: Track) -> bool:
+        if track.codec not in holds(self.suffix):
+            return False
+        try:
+            copy = self.container.add_stream_from_template(track.stream)
+        except (ValueError, av.error.FFmpegError):
+            return False
+        copy.metadata.update(_tags(track.stream.metadata))
+        if self.suffix != ".mkv" and (title := track.stream.metadata.get("title")):
+            copy.metadata["handler_name"] = title  # where MP4 players look for a track's name
+        copy.disposition = track.stream.disposition
+        self.copies[track.index] = copy
+        return True
+
+    def _left(self, track: Track) -> str:
+        others = holders(track.codec) if track.kind == "subtitle" else ""
+        if track.kind == "attachment":
+            others = ".mkv"
+        return f"{track} ({others} would)" if others else str(track)
+
+    def copy(self, packets: Iterable[Any]) -> None:
+        """Write packets of the source as they are."""
+        for packet in packets:
+            stream = self.copies.get(packet.stream.index)
+            if stream is not None:
+                self.write([self._fresh(packet, stream)])
+
+    def _fresh(self, packet: Any, stream: Any) -> Any:
+        """The same bytes in a packet of our own: others may be writing this one too."""
+        fresh = av.Packet(packet)
+        fresh.time_base, fresh.duration = packet.time_base, packet.duration
+        fresh.is_keyframe = packet.is_keyframe
+        for extra in packet.iter_sidedata():
+            fresh.set_sidedata(extra)
+        # A track's times stay its own, except where they jump back (recordings that were joined).
+        line = self.lines.get(stream.index)
+        if line is None:
+            length = (packet.duration or 0) * packet.time_base
+            line = self.lines[stream.index] = Timeline(packet.time_base, 1 / length if length else None)
+        dts = packet.dts if packet.dts is not None else packet.pts
+        fresh.dts = line.place(dts)
+        fresh.pts = fresh.dts if packet.pts is None else packet.pts + fresh.dts - dts
+        fresh.stream = stream
+        return fresh
+
+    def write(self, packets: Iterable[Any]) -> None:
+        with self._told():
+            for packet in packets:
+                self.container.mux_one(packet)
+
+    def finish(self) -> None:
+        """Write the index and close; the file is complete when this returns."""
+        with self._told():
+            self.container.close()
+
+    def abandon(self) -> None:
+        """Close without caring for the result."""
+        with contextlib.suppress(Exception):
+            self.container.close()
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except av.error.FFmpegError as error:
+            raise InputError(self._sentence(error)) from error
+
+    def _sentence(self, error: av.error.FFmpegError) -> str:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return (
+                f"no space left on {self.final.parent} while writing {self.final.name}: "
+                "free some room or choose another output folder"
+            )
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return f"{self.final}: may not be written there; choose another output folder"
+        if error.errno == errno.ENOENT:
+            return f"{self.final}: the folder {self.final.parent} does not exist"
+        return f"{self.final}: cannot be written ({error.strerror})"
+
+
+def _tags(metadata: dict[str, str]) -> dict[str, str]:
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower() not in STALE_TAGS and not key.lower().startswith(STALE)
+    }

@@ -1,0 +1,176 @@
+"""encode/x264: H.264 in software, with the sound and the rest of the source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import cv2
+import numpy as np
+
+from dualface.graph.job import Job
+from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.registry import node
+from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
+from dualface.nodes.buffers import Pixels
+from dualface.nodes.decode.color import MATRIX, PRIMARIES, RANGE, TRANSFER, number
+from dualface.nodes.encode.mux import Output, check_output
+
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
+]
+Tune = Literal["film", "animation", "grain", "stillimage", "fastdecode", "zerolatency"]
+
+
+@dataclass
+class X264Config(NodeConfig):
+    """Software H.264 by x264."""
+
+    crf: float = 23.0  # quality: lower is better and larger, 0..51
+    preset: Preset = "veryfast"  # x264's speed for size
+    tune: Tune | None = None  # x264's tuning for a kind of picture
+    profile: Literal["baseline", "main", "high"] | None = None  # H.264 profile; x264 chooses when null
+    keyint: int | None = None  # most frames between key frames; x264 takes 250 when null
+    audio: Literal["copy", "none"] = "copy"  # copy every sound track bit for bit, or leave sound out
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.crf <= 51:
+            raise ValueError(f"crf is {self.crf:g}; it goes from 0 (lossless) to 51")
+        if self.keyint is not None and self.keyint < 1:
+            raise ValueError(f"keyint is {self.keyint}; it is at least 1")
+
+
+@node("encode/x264", rank=50)
+class X264(Node[X264Config]):
+    """Encodes NV12 as it comes and keeps every timestamp of the source.
+
+    The encoder counts in the source's time base, so times are not rounded; pictures that are
+    shown turned are written upright.
+    """
+
+    @staticmethod
+    def needs(config: Any, memory: Memory) -> Needs:
+        return Needs(threads=2.0)
+
+    @staticmethod
+    def writes(config: Any, job: Job) -> tuple[Path, ...]:
+        return (job.output,)
+
+    @staticmethod
+    def check(config: X264Config, job: Job) -> tuple[str, ...]:
+        return check_output(job, config.audio == "copy")
+
+    def open(self, context: Context) -> None:
+        self.context = context
+        self.encoder: Any = None
+        self.output: Output | None = None
+        final = context.job.output
+        self.output = Output(context.write_as(final), final, self._notice)
+
+    def process(self, frames: Frames[NV12, Cpu], source: Source) -> None:
+        assert self.output is not None
+        if self.encoder is None:
+            self._start(frames, source)
+        self.output.copy(source.packets)
+        for picture, pts in zip(frames.data, frames.pts.tolist(), strict=True):
+            frame = as_frame(upright(picture, frames.video.rotation))
+            frame.pts, frame.time_base = pts, self.time_base
+            self.output.write(self.encoder.encode(frame))
+        self.context.count("frames", len(frames))
+
+    def finish(self) -> Iterator[None]:
+        if self.output is not None and self.encoder is not None:
+            self.output.write(self.encoder.encode(None))
+            self.output.finish()
+            self.output = None
+        return iter(())
+
+    def close(self) -> None:
+        output, self.output, self.encoder = getattr(self, "output", None), None, None
+        if output is not None:
+            output.abandon()
+
+    def _start(self, frames: Frames[NV12, Cpu], source: Source) -> None:
+        assert self.output is not None
+        video, config = frames.video, self.config
+        rows, width = frames.data.shape[1:]
+        height = rows * 2 // 3
+        if video.rotation in (90, 270):
+            width, height = height, width
+        self.time_base = video.time_base
+        stream = self.output.container.add_stream(
+            "libx264",
+            rate=video.frame_rate or Fraction(30),
+            options=options(config),
+            width=width,
+            height=height,
+            time_base=video.time_base,
+            pix_fmt="nv12",
+        )
+        tag(stream.codec_context, video)
+        # As x264's own default: half as many threads again as cores, each on a frame of its own.
+        # (PyAV's default would be slices, which cost quality and speed.)
+        threads = max(1, self.context.threads)
+        stream.codec_context.thread_count = threads if threads == 1 else math.ceil(1.5 * threads)
+        stream.codec_context.thread_type = "FRAME"
+        self.encoder = stream
+        self.output.carry(source.media, config.audio == "copy")
+
+    def _notice(self, message: str) -> None:
+        self.context.emit(Event("notice", message, self.context.name))
+
+
+def options(config: X264Config) -> dict[str, str]:
+    """The options as libavcodec's libx264 takes them."""
+    given = {
+        "preset": config.preset,
+        "crf": f"{config.crf:g}",
+        "tune": config.tune,
+        "profile": config.profile,
+        "g": config.keyint,
+    }
+    return {key: str(value) for key, value in given.items() if value is not None}
+
+
+def tag(codec: Any, video: Video) -> None:
+    """Write the source's colour and pixel aspect into the stream."""
+    codec.color_range = number(RANGE, video.color.range, 0)
+    codec.colorspace = number(MATRIX, video.color.matrix)
+    codec.color_trc = number(TRANSFER, video.color.transfer)
+    codec.color_primaries = number(PRIMARIES, video.color.primaries)
+    codec.sample_aspect_ratio = video.display_aspect
+
+
+def as_frame(picture: Pixels) -> Any:
+    """An NV12 picture ``[H*3/2, W]`` as PyAV's frame, without copying where PyAV can.
+
+    PyAV takes the height of an array as a multiple of 4; other heights are copied.
+    """
+    rows, width = picture.shape
+    height = rows * 2 // 3
+    if height % 4 == 0 and picture.strides[1] == 1:
+        return av.VideoFrame.from_numpy_buffer(picture, "nv12")
+    frame = av.VideoFrame(width, height, "nv12")
+    for plane, part in zip(frame.planes, (picture[:height], picture[height:]), strict=True):
+        lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * part.shape[0]]
+        lines.reshape(part.shape[0], plane.line_size)[:, :width] = part
+    return frame
+
+
+TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def upright(picture: Pixels, rotation: int) -> Pixels:
+    """An NV12 picture turned clockwise by ``rotation`` degrees (0, 90, 180 or 270)."""
+    if rotation == 0:
+        return picture
+    rows, width = picture.shape
+    height = rows * 2 // 3
+    luma = cv2.rotate(picture[:height], TURNS[rotation])
+    chroma = cv2.rotate(picture[height:].reshape(height // 2, width // 2, 2), TURNS[rotation])
+    return np.concatenate([luma, chroma.reshape(-1, luma.shape[1])])
