@@ -8,6 +8,7 @@ from typing import Any
 
 from dualface.nodes.decode.probe import codec_name
 
+
 @dataclass(frozen=True, eq=False)
 class Track:
     """A stream that may be copied: ``stream`` is PyAV's, a template for the output's."""
