@@ -79,9 +79,8 @@ def _people() -> tuple[Person, Person]:
     if hopper is None:
         raise InputError("the demo clip needs matplotlib's sample data, which this installation lacks")
     collins = np.array(astronaut()[..., ::-1], np.uint8)  # type: ignore[no-untyped-call]
-    hopper = np.asarray(hopper, np.uint8)
     return (
-        Person(hopper, (268, 215), (265, 272), 46, 1.0, (330, 340), 165, 0.0),
+        Person(np.array(hopper, np.uint8), (268, 215), (265, 272), 46, 1.0, (330, 340), 165, 0.0),
         Person(collins, (223, 118), (219, 146), 25, 1.85, (310, 335), 205, 1.9),
     )
 
@@ -125,8 +124,9 @@ class Portrait:
         )
         # Opaque inside, dissolving into the blurred copy of itself towards the sides and the top.
         x, y = np.meshgrid(np.arange(w), np.arange(h))
-        edge = np.minimum((np.minimum(x, w - 1 - x) - 20) / 60, (y - 20) / 50)
-        self.alpha = cv2.GaussianBlur(np.clip(edge, 0, 1).astype(np.float32), (0, 0), 6)
+        edge = np.minimum((np.minimum(x, w - 1 - x) - 20) / 60, (y - 2) / 9)
+        self.alpha = cv2.GaussianBlur(np.clip(edge, 0, 1).astype(np.float32), (0, 0), 6, sigmaY=2)
+        self.alpha[:1] = 0  # what lies beyond the edge repeats it
         # Opening the mouth stretches what is below its line downwards, most at the mouth.
         mx, my = person.mouth
         across = np.exp(-(((x - mx) / (0.9 * person.jaw)) ** 2))
