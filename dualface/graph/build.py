@@ -50,7 +50,7 @@ def build(
     _check_source(work, order.cyclic)
     for name in order.names:
         place(work, request.nodes[name], name in order.cyclic)
-    check_unused(request, work.effects, problems)
+    check_unused(request, work.effects, _meant(work), problems)
     if strict_zero_copy:
         problems += _copies(work)
     if problems:
@@ -91,6 +91,23 @@ def _check_source(work: Work, cyclic: set[str]) -> None:
     hint = "Add one that reads the video, for example decode."
     message = "no node of the graph is a source: each of them has inputs."
     work.problems.append(Problem("no-source", "graph.nodes", message, hint))
+
+
+def _meant(work: Work) -> set[str]:
+    """Nodes that an input with a problem may have been meant to name: its type is theirs."""
+    troubled = {problem.where for problem in work.problems}
+    wanted = [
+        port.type.value
+        for name, found in work.choices.items()
+        for port in (readable_inputs(work, work.request.nodes[name]).values() if found.ports else ())
+        if f"graph.nodes.{name}.inputs.{port.name}" in troubled
+    ]
+    return {
+        name
+        for name, found in work.choices.items()
+        for output in (found.ports.outputs.values() if found.ports else ())
+        if any(issubclass(output.type.value, value) for value in wanted)
+    }
 
 
 def _copies(work: Work) -> list[Problem]:

@@ -62,17 +62,22 @@ def choices(
             wrong = [out]
         if config is not None and isinstance(out, Kind):
             found.append(Choice(one.name, out, config))
-        elif one in joined or (asked.role and wrong[0].code == "broken-kind"):
+        elif asked.role and _is_its_own_fault(wrong[0], one in joined):
             passed.append(Passed(one.name, one.kind, " ".join(p.message for p in wrong), usable=False))
         else:
             fresh += wrong
     problems += dict.fromkeys(fresh)
-    if asked.role and not found and not fresh:
-        reasons = "; ".join(f"{p.kind}: {p.why}" for p in passed) or "it has none"
-        message = f"no candidate for '{asked.role}' can be used: {reasons.rstrip('.')}."
+    if asked.role and not found and not fresh and (wanted or asked.role in registry.roles):
+        reasons = "; ".join(f"{p.kind}: {p.why.rstrip('.')}" for p in passed)
+        message = f"no candidate for '{asked.role}' can be used: {reasons or 'none is installed'}."
         hint = "action=nodes lists the kinds there are."
         problems.append(Problem("no-candidate", asked.where, message, hint))
     return Choices(tuple(found), tuple(passed), _ports(asked, found, registry))
+
+
+def _is_its_own_fault(problem: Problem, joined: bool) -> bool:
+    """Whether a candidate is merely put out, because the config is not to blame."""
+    return problem.code == "broken-kind" or (joined and problem.code in ("role-misfit", "missing-option"))
 
 
 def _joined(asked: Asked, registry: Registry) -> tuple[Wanted, ...]:
@@ -161,8 +166,10 @@ def role_misfit(kind: Kind, role: Ports | None) -> str:
 
 def _replace(problem: Problem, wanted: Wanted, asked: Asked) -> Problem:
     """``problem`` at the node's own place where a shared option caused it."""
-    option = problem.where.removeprefix(f"{wanted.where}.").split(".")[0]
-    if not asked.role or option in wanted.options or option not in asked.shared:
+    option = problem.where.removeprefix(wanted.where).lstrip(".").split(".")[0]
+    if not asked.role or option in wanted.options or not {option or "*"} <= {"*", *asked.shared}:
+        return problem
+    if not option and wanted.options:  # said of all options together: both may be at fault
         return problem
     where = problem.where.replace(wanted.where, asked.where, 1)
     return Problem(problem.code, where, problem.message, problem.hint)
@@ -171,8 +178,8 @@ def _replace(problem: Problem, wanted: Wanted, asked: Asked) -> Problem:
 def _ports(asked: Asked, found: list[Choice], registry: Registry) -> Ports | None:
     if found:
         return found[0].kind.ports
-    for wanted in asked.wanted:
-        if wanted.kind in registry.kinds:
-            return registry.kinds[wanted.kind].ports
     role = asked.role or (asked.wanted[0].kind.split("/")[0] if asked.wanted else "")
-    return registry.roles.get(role)
+    if role in registry.roles:
+        return registry.roles[role]
+    kinds = [registry.kinds[wanted.kind] for wanted in asked.wanted if wanted.kind in registry.kinds]
+    return kinds[0].ports if kinds else None

@@ -88,7 +88,7 @@ def lacking(needs: Needs, memories: set[Memory], hardware: Hardware) -> str:
         have = have if isinstance(have, int) else 0
         if have < count:
             words.append(f"{count} of {key} (there are {have})" if have else f"{key.replace('_', ' ')}")
-    return " and ".join(words)
+    return ", ".join(words[:-1]) + (" and " if words[1:] else "") + "".join(words[-1:])
 
 
 def _fit_with(

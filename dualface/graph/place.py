@@ -58,12 +58,14 @@ def place(work: Work, asked: Asked, cyclic: bool) -> None:
         else:
             unfit.append(result)
             passed.append(Passed(choice.name, choice.kind.name, result.why, usable=False))
-    _check_missing(work, asked, (taken[0] if taken else found.choices[0]))
+    whole &= _check_missing(work, asked, (taken[0] if taken else found.choices[0])) and not cyclic
     if taken is None:
-        if whole and not cyclic:
+        if whole or all(one.code == "no-hardware" for one in unfit):
             work.problems.append(_nothing_fits(asked, passed, unfit))
         return
     choice, result = taken
+    if not whole:
+        result = replace(result, outputs=_unsure(choice, result))
     node = _node(asked.name, choice, result, work.problems, asked.where)
     if node is None:
         return
@@ -101,7 +103,7 @@ def _wires(work: Work, asked: Asked) -> tuple[dict[str, tuple[str, str, PortType
             continue
         output = pick_output(asked, port, ref, producer.ports, work.problems)
         placed = work.placed.get(ref.node)
-        if output is None or placed is None or output not in placed.outputs:
+        if output is None or placed is None or not _is_known(placed.outputs.get(output)):
             whole = False
             continue
         wires[port] = (ref.node, output, placed.outputs[output])
@@ -119,18 +121,35 @@ def readable_inputs(work: Work, asked: Asked) -> dict[str, Port]:
     return {**ports, **(found.ports.inputs if found.ports else {})}
 
 
-def _check_missing(work: Work, asked: Asked, choice: Choice) -> None:
+def _is_known(type_: PortType | None) -> bool:
+    return type_ is not None and not isinstance(type_.format, str) and not isinstance(type_.memory, str)
+
+
+def _unsure(choice: Choice, result: Fit) -> dict[str, PortType]:
+    """Output types that hang on inputs which are not sure themselves, with their variables."""
+    declared = choice.kind.ports.outputs
+    return {n: t if _is_known(declared[n].type) else declared[n].type for n, t in result.outputs.items()}
+
+
+def _check_missing(work: Work, asked: Asked, choice: Choice) -> bool:
     """Required inputs must be wired; and a node with inputs is no source, so one of them must."""
     ports = choice.kind.ports.inputs
-    live = {p for p, ref in asked.inputs.items() if _is_live(work, ref) or not ports.get(p, None)}
-    live |= {p for p in asked.inputs if p in ports and not ports[p].optional}
+    live = {port for port, ref in asked.inputs.items() if _is_live(work, ref)}
     missing = [port for port in ports.values() if not port.optional and port.name not in live]
     if not missing and ports and not (live & ports.keys()):
         missing = list(ports.values())[:1]
     for port in missing:
+        if port.name in asked.inputs:
+            off = asked.inputs[port.name].node
+            message = f"'{asked.name}' needs '{off}', which is disabled."
+            hint = f"Set graph.nodes.{off}.enabled=true, or disable '{asked.name}' too."
+            where = f"{asked.where}.inputs.{port.name}"
+            work.problems.append(Problem("disabled-node", where, message, hint))
+            continue
         message = f"{choice.kind.name} needs an input '{port.name}' ({port.type.value.__name__})."
         hint = suggest(work, port.type.value, asked.name, port.name)
-        work.problems.append(Problem("missing-input", f"{asked.where}.inputs", message, hint))
+        work.problems.append(Problem("missing-input", f"{asked.where}.inputs.{port.name}", message, hint))
+    return not missing
 
 
 def _is_live(work: Work, ref: Ref) -> bool:
@@ -158,9 +177,8 @@ def _nothing_fits(asked: Asked, passed: list[Passed], unfit: list[Unfit]) -> Pro
         kind = passed[-1].kind
         return Problem(one.code, asked.where, f"{kind} cannot be used: {one.why}.", one.hint)
     reasons = "; ".join(f"{p.name} ({p.kind}): {p.why.rstrip('.')}" for p in passed)
-    code = "no-hardware" if any(u.code == "no-hardware" for u in unfit) else unfit[0].code
     message = f"no candidate for '{asked.role}' fits: {reasons}."
-    return Problem(code, asked.where, message, unfit[-1].hint)
+    return Problem(unfit[-1].code, asked.where, message, unfit[-1].hint)
 
 
 def _node(name: str, choice: Choice, result: Fit, problems: list[Problem], where: str) -> GraphNode | None:

@@ -106,8 +106,10 @@ def _read_node(name: str, node: Mapping[Any, Any], where: str, problems: list[Pr
         enabled = True
     inputs = _read_inputs(node.get("inputs"), f"{where}.inputs", problems if enabled else [])
     if not enabled:
-        return Asked(name, where, "", (), {}, inputs, False)
-    options = {k: v for k, v in node.items() if k not in NODE_KEYS and not _is_hydra_key(k)}
+        return Asked(name, where, "", (), {}, inputs or {}, False)
+    if inputs is None:
+        return None
+    options = {k: v for k, v in _clean(node).items() if k not in NODE_KEYS}
     kind, auto = node.get("kind"), node.get("auto")
     if kind is not None and auto is not None:
         hint = "Keep kind to pin one, or auto to have the best that fits."
@@ -153,19 +155,20 @@ def _read_candidates(candidates: Any, where: str, problems: list[Problem]) -> tu
             message = f"{show(rank)} is not a whole number."
             problems.append(Problem("bad-option", f"{place}.rank", message))
             rank = None
-        options = {k: v for k, v in one.items() if k not in ("kind", "rank") and not _is_hydra_key(k)}
+        options = {k: v for k, v in _clean(one).items() if k not in ("kind", "rank")}
         wanted.append(Wanted(str(name), str(kind), options, place, rank))
     return tuple(wanted)
 
 
-def _read_inputs(inputs: Any, where: str, problems: list[Problem]) -> dict[str, Ref]:
-    """Port to `Ref`; ``null`` leaves a port unwired."""
+def _read_inputs(inputs: Any, where: str, problems: list[Problem]) -> dict[str, Ref] | None:
+    """Port to `Ref`, which is empty where it cannot be read; ``null`` leaves a port unwired.
+    None where nothing can be read."""
     if inputs is None:
         return {}
     if not isinstance(inputs, Mapping):
         hint = "Write inputs: {port: node} or {port: node.output}."
         problems.append(Problem("bad-inputs", where, f"{show(inputs)} is no mapping.", hint))
-        return {}
+        return None
     refs = {}
     for port, text in inputs.items():
         if text is None:
@@ -174,6 +177,7 @@ def _read_inputs(inputs: Any, where: str, problems: list[Problem]) -> dict[str, 
         if 1 <= len(parts) <= 2 and all(part.strip() == part and part for part in parts):
             refs[str(port)] = Ref(parts[0], parts[1] if len(parts) == 2 else "")
         else:
+            refs[str(port)] = Ref("", "")
             hint = "Write node, or node.output."
             problems.append(Problem("bad-inputs", f"{where}.{port}", f"{show(text)} names no output.", hint))
     return refs
@@ -186,6 +190,13 @@ def _is_text(value: Any) -> bool:
 def _is_hydra_key(key: Any) -> bool:
     """``_target_`` and its like, by which hydra.utils.instantiate runs what it is told."""
     return isinstance(key, str) and len(key) > 2 and key.startswith("_") and key.endswith("_")
+
+
+def _clean(value: Any) -> Any:
+    """``value`` without such keys: they are told of once, and lead to nothing else."""
+    if isinstance(value, Mapping):
+        return {key: _clean(inner) for key, inner in value.items() if not _is_hydra_key(key)}
+    return [_clean(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _hydra_keys(value: Any, where: str) -> Iterator[Problem]:

@@ -29,8 +29,8 @@ def check_ref(request: Request, asked: Asked, port: str, ref: Ref, problems: lis
     if ref.node == asked.name:
         message = f"'{asked.name}' reads its own output."
         problems.append(Problem("self-edge", where, message, "Wire it to the node before."))
-    elif ref.node in request.unread:
-        return  # it is there, and its own problem is told
+    elif not ref.node or ref.node in request.unread:
+        return  # what is wrong with it is told already
     elif ref.node not in request.nodes:
         near = nearest(ref.node, request.nodes)
         hint = f"Did you mean '{near}'?" if near else f"The nodes are {', '.join(request.nodes)}."
@@ -92,12 +92,17 @@ def pick_output(asked: Asked, port: str, ref: Ref, producer: Ports, problems: li
     return None
 
 
-def check_unused(request: Request, effects: Collection[str], problems: list[Problem]) -> None:
+def check_unused(
+    request: Request, effects: Collection[str], excused: Collection[str], problems: list[Problem]
+) -> None:
     """Nodes that nobody asked for anything and that do nothing themselves.
 
     A node whose only readers are disabled, or are of a kind that does not read it, is no
-    mistake: it is left out of the graph.
+    mistake: it is left out of the graph. Nor are ``excused`` nodes, which may be what an input
+    with a problem of its own was meant to name.
     """
+    if request.unread:
+        return
     enabled = [asked for asked in request.nodes.values() if asked.enabled]
     readers: dict[str, set[str]] = {asked.name: set() for asked in enabled}
     for asked in request.nodes.values():
@@ -111,8 +116,8 @@ def check_unused(request: Request, effects: Collection[str], problems: list[Prob
                 Problem("no-effect", "graph.nodes", "no node of the graph writes anything.", hint)
             )
         return
-    excused = {asked.name for asked in request.nodes.values() if not asked.enabled} | set(effects)
-    useful = set(excused)
+    useful = {asked.name for asked in request.nodes.values() if not asked.enabled}
+    useful |= {*effects, *excused}
     while fresh := {n for n, by in readers.items() if n not in useful and by & useful}:
         useful |= fresh
     for asked in enabled:
@@ -121,8 +126,8 @@ def check_unused(request: Request, effects: Collection[str], problems: list[Prob
         by = readers[asked.name]
         message = f"nobody reads what '{asked.name}' gives, and it has no effect of its own."
         if by:
-            names = " and ".join(f"'{name}'" for name in sorted(by))
-            message = f"'{asked.name}' is read by {names} alone, which nobody reads."
+            names = ", ".join(f"'{name}'" for name in sorted(by))
+            message = f"'{asked.name}' is read by {names} alone, and that leads nowhere."
         hint = "Wire it to a node that needs it, remove it, or set enabled: false."
         problems.append(Problem("unused-node", asked.where, message, hint))
 
