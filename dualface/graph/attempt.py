@@ -1,0 +1,137 @@
+"""One job from opening its nodes to its files under their final names."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+import traceback
+from pathlib import Path
+
+from dualface.graph.batch import readers
+from dualface.graph.errors import InputError, RequestError
+from dualface.graph.job import Job
+from dualface.graph.line import Line
+from dualface.graph.node import Context, Device, Event
+from dualface.graph.outcome import JobResult, Listener, Status
+from dualface.graph.outputs import Outputs
+from dualface.graph.plan import Pipeline, Slot
+from dualface.graph.step import NodeFailed, Step
+
+
+class Attempt:
+    """A job in a slot. Make it, `run` it once on the slot's thread.
+
+    Nodes open and close on that thread, in order and in reverse; ``process`` and ``finish`` run
+    on the thread of their stage.
+    """
+
+    def __init__(
+        self, job: Job, slot: Slot, pipeline: Pipeline, listener: Listener, device: Device | None = None
+    ) -> None:
+        self.job = job
+        self.slot = slot
+        self._pipeline = pipeline
+        self._listener = listener
+        self._device = device
+        self._outputs = Outputs()
+        self._events: list[Event] = []
+        count = readers(pipeline.graph)
+        self._steps = [Step(node, pipeline.graph, count) for node in pipeline.graph.nodes]
+        self._line = Line(job, pipeline, self._steps, functools.partial(listener.progress, job))
+
+    def run(self, stop: threading.Event) -> JobResult:
+        """The result; never raises for what nodes do."""
+        started = time.perf_counter()
+        failure: BaseException | None = None
+        complete = False
+        opened: list[Step] = []
+        try:
+            for step in self._steps:
+                if stop.is_set():
+                    self._line.abort()
+                    break
+                step.create()
+                opened.append(step)  # closed also if it fails half open
+                step.open(self._context(step))
+            else:
+                complete = self._line.run(stop)
+                failure = self._line.failure
+        except Exception as error:
+            failure = error
+        finally:
+            if not complete:
+                self._line.abort()  # Context.stopping: no use in writing a proper end
+            failure = self._close(opened, failure)
+        written: tuple[Path, ...] = ()
+        if complete and failure is None:
+            try:
+                written = self._outputs.commit()
+            except Exception as error:
+                failure = error
+        status: Status = "failed" if failure else "done" if complete else "interrupted"
+        error = self._sentence(failure) if failure else "" if complete else "Stopped before its end."
+        trace = "".join(traceback.format_exception(failure)) if failure else ""
+        self._line.failure = failure = None  # its traceback keeps frames, and with them pictures, alive
+        self._outputs.discard()
+        return JobResult(
+            self.job,
+            status,
+            error,
+            self.slot.name,
+            time.perf_counter() - started,
+            self._steps[0].made if self._steps else 0,
+            self._line.frames_out,
+            tuple(step.use() for step in self._steps),
+            self._line.queues(),
+            tuple(self._events),
+            tuple(map(str, written)),
+            trace,
+        )
+
+    def emit(self, event: Event) -> None:
+        """Note ``event`` and tell it on."""
+        self._events.append(event)
+        self._listener.event(self.job, event)
+
+    def _close(self, opened: list[Step], failure: BaseException | None) -> BaseException | None:
+        """Close all nodes, the last first. The first failure stands; those after it are events."""
+        while opened:
+            step = opened.pop()
+            try:
+                step.close()
+            except (NodeFailed, InputError) as error:
+                if failure is None and not self._line.aborted:
+                    failure = error
+                else:
+                    self.emit(Event("error", self._sentence(error), step.place.name))
+        return failure
+
+    def _sentence(self, failure: BaseException) -> str:
+        told = self._outputs.sentence(failure)
+        if told:
+            return told
+        if isinstance(failure, InputError | RequestError | NodeFailed):
+            return self._outputs.final_names(str(failure))
+        return f"{type(failure).__name__}: {failure}"
+
+    def _context(self, step: Step) -> Context:
+        def count(name: str, value: float) -> None:
+            step.counted[name] += value
+
+        def report(name: str, value: object) -> None:
+            step.reported[name] = value
+
+        return Context(
+            job=self.job,
+            name=step.place.name,
+            batch=self._pipeline.batch,
+            threads=self.slot.threads,
+            emit=self.emit,
+            stopping=lambda: self._line.aborted,
+            write_as=functools.partial(self._outputs.write_as, owner=step.place.name),
+            count=count,
+            report=report,
+            device=self._device,
+            vram_mb=step.place.needs.vram_mb,
+        )

@@ -1,0 +1,124 @@
+"""A job's line of stages: threads joined by bounded queues.
+
+Every batch passes all stages in order, so there is nothing to merge and no way for a fan-out to
+wait for itself: the last stage can always go on, and each stage before it as soon as the next has
+room. A node that answers later keeps its unanswered batches to itself (`Step`), not in a queue.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from dualface.graph.batch import Batch
+from dualface.graph.channel import Aborted, Channel
+from dualface.graph.errors import InputError
+from dualface.graph.job import Job
+from dualface.graph.outcome import QueueUse
+from dualface.graph.plan import Pipeline
+from dualface.graph.step import Step
+
+POLL = 0.05  # seconds between two looks at the stop event
+
+
+class Line:
+    """The steps of one job in their stages, ready to run once.
+
+    ``delivered`` is called on the last stage's thread with the number of frames that have
+    passed the last node. Steps must be open when `run` is called and are left open.
+    """
+
+    def __init__(
+        self, job: Job, pipeline: Pipeline, steps: Sequence[Step], delivered: Callable[[int], None]
+    ) -> None:
+        by_name = {step.place.name: step for step in steps}
+        stages = [(stage, [by_name[node] for node in stage.nodes]) for stage in pipeline.stages]
+        self.job = job
+        self.batch = pipeline.batch
+        self.frames_out = 0
+        self.failure: BaseException | None = None
+        self._aborted = threading.Event()
+        self._failing = threading.Lock()
+        self._delivered = delivered
+        self._channels = [Channel(stage.name, pipeline.queue) for stage, _ in stages[1:]]
+        ends = zip([None, *self._channels], [*self._channels, None], strict=True)
+        self._threads = [
+            threading.Thread(
+                target=self._work, args=(own, *joints), name=f"{job.name}/{stage.name}", daemon=True
+            )
+            for (stage, own), joints in zip(stages, ends, strict=True)
+        ]
+
+    @property
+    def aborted(self) -> bool:
+        """Whether the job is being abandoned; nodes see this as ``Context.stopping``."""
+        return self._aborted.is_set()
+
+    def run(self, stop: threading.Event) -> bool:
+        """Run until the source ends, a node fails (see ``failure``) or ``stop`` is set.
+
+        True if every batch passed every node. All threads have ended on return: they are woken
+        from any queue, and only a call inside a node can hold them.
+        """
+        for thread in self._threads:
+            thread.start()
+        for thread in self._threads:
+            while thread.is_alive():
+                if stop.is_set():
+                    self.abort()
+                thread.join(POLL)
+        return not self.aborted
+
+    def abort(self, failure: BaseException | None = None) -> None:
+        """Abandon the job. The first failure is kept: later ones follow from it."""
+        with self._failing:
+            if self.aborted:
+                return
+            self.failure = failure
+            self._aborted.set()
+        for channel in self._channels:
+            channel.abort()
+
+    def queues(self) -> tuple[QueueUse, ...]:
+        return tuple(channel.use() for channel in self._channels)
+
+    def _work(self, steps: Sequence[Step], inbox: Channel | None, outbox: Channel | None) -> None:
+        try:
+            if inbox is None:
+                self._draw(steps, outbox)
+            else:
+                while (batch := inbox.get()) is not None:
+                    self._pass(batch, steps, outbox)
+            for index, step in enumerate(steps):
+                for batch in step.finish():
+                    self._pass(batch, steps[index + 1 :], outbox)
+            if outbox is not None:
+                outbox.end()
+        except Aborted:
+            pass
+        except BaseException as error:  # whatever it is, the other stages must not wait for this one
+            self.abort(error)
+
+    def _draw(self, steps: Sequence[Step], outbox: Channel | None) -> None:
+        source = steps[0]
+        while (batch := source.produce(self.batch)) is not None:
+            self._pass(batch, steps[1:], outbox)
+        if source.made == 0 and not self.aborted:
+            raise InputError(f"{self.job.input}: has no frames")
+
+    def _pass(self, batch: Batch, steps: Sequence[Step], outbox: Channel | None) -> None:
+        """Take ``batch``, or the older one that each node answers instead, through ``steps``."""
+        current: Batch | None = batch
+        for step in steps:
+            if self.aborted:
+                raise Aborted
+            current = step.push(current)
+            if current is None:
+                return
+        if outbox is not None:
+            outbox.put(current)
+        else:
+            if self.aborted:
+                raise Aborted
+            self.frames_out += current.length
+            self._delivered(self.frames_out)

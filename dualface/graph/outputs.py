@@ -1,0 +1,169 @@
+"""Files appear under their final names complete, or not at all.
+
+A node writes to a temporary name in the same folder (renaming then stays within one file system),
+which is hidden, says what it is, and keeps the suffix by which muxers choose a format:
+``x_dual.mp4`` is ``.x_dual.partial-1234.mp4`` while process 1234 works on it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import stat
+from pathlib import Path
+
+import psutil
+
+from dualface.graph.errors import InputError
+
+NAME_MAX = 255  # bytes in a file name where the file system does not say
+LONG_SUFFIX = 24  # bytes; what is longer is no suffix but a name with a dot in it
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+class Outputs:
+    """The files of one job, by the names they will have."""
+
+    def __init__(self) -> None:
+        self._temporary: dict[Path, Path] = {}
+        self._owner: dict[Path, str] = {}
+
+    def write_as(self, path: Path, owner: str = "") -> Path:
+        """The temporary name to write instead of ``path``; ``owner`` is the node that asks.
+
+        Makes the folder, and removes what a killed run left of the same output. Raises
+        `InputError` where ``path`` cannot become a file or another node already writes it.
+        """
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
+        if self._owner.setdefault(path, owner) != owner:
+            raise InputError(
+                f"{path} would be written by two nodes, '{self._owner[path]}' and '{owner}'; "
+                "give one of them another name."
+            )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _check_free(path)
+            head, tail = _mark(path)
+            _remove_leftovers(path.parent, head, tail)
+            temporary = path.parent / f"{head}{os.getpid()}{tail}"
+            # Now rather than after a minute's work: may a file be made here at all?
+            temporary.open("wb").close()
+            temporary.unlink()
+        except OSError as error:
+            raise InputError(self.sentence(error) or _cannot(path, error)) from error
+        self._temporary[path] = temporary
+        return temporary
+
+    def commit(self) -> tuple[Path, ...]:
+        """Give all files their final names; raises `InputError` and leaves none if one cannot be.
+
+        A file system has no way to rename several files in one step: what is checked first is
+        whether each can be, and if one still cannot, those already renamed are removed again.
+        """
+        for path, temporary in self._temporary.items():
+            if not temporary.exists():
+                raise InputError(f"{path} was not written: the node that should did not, or its temporary file was removed.")
+        done: list[Path] = []
+        path = Path()
+        try:
+            for path in self._temporary:
+                _check_free(path)
+            for path, temporary in self._temporary.items():
+                os.replace(temporary, path)
+                done.append(path)
+        except OSError as error:
+            for made in done:
+                made.unlink(missing_ok=True)
+            raise InputError(_cannot(path, error)) from error
+        finally:
+            self.discard()
+        return tuple(done)
+
+    def discard(self) -> None:
+        """Remove what is still temporary."""
+        for temporary in self._temporary.values():
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        self._temporary.clear()
+
+    def final_names(self, text: str) -> str:
+        """``text`` with temporary names replaced by the ones people know."""
+        for path, temporary in self._temporary.items():
+            text = text.replace(str(temporary), str(path)).replace(temporary.name, path.name)
+        return text
+
+    def sentence(self, error: BaseException | None) -> str:
+        """What to do, if ``error`` or what caused it is a full disk or an output that may not be
+        written; else ""."""
+        while error is not None:
+            code = getattr(error, "errno", None)
+            if code in FULL:
+                where = next((str(path.parent) for path in self._owner), "the output folder")
+                return (
+                    f"The disk that holds {where} is full: free some space, or choose another folder "
+                    "with output=."
+                )
+            name = str(getattr(error, "filename", None) or "")
+            if code in DENIED:
+                for path, temporary in self._temporary.items():
+                    if name == str(temporary):
+                        return _cannot(path, error)
+            error = error.__cause__
+        return ""
+
+
+def _cannot(path: Path, error: BaseException) -> str:
+    reason = (getattr(error, "strerror", None) or str(error)).lower()
+    code = getattr(error, "errno", None)
+    if code == errno.ENAMETOOLONG:
+        return f"{path} cannot be written: the name is too long; choose a shorter one with output=."
+    if code in (errno.ENOTDIR, errno.EEXIST):
+        reason = f"{path.parent} is not a folder"
+    return f"{path} cannot be written: {reason}; choose another place with output=."
+
+
+def _check_free(path: Path) -> None:
+    """Raise unless ``path`` is free or a file that can be replaced (renaming onto a device such
+    as /dev/null would replace the device)."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise InputError(f"{path} is a folder; name a file with output=.")
+    if not stat.S_ISREG(mode):
+        raise InputError(f"{path} is not an ordinary file; name one with output=.")
+
+
+def _mark(path: Path) -> tuple[str, str]:
+    """What stands before and after the process id in the temporary name."""
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= LONG_SUFFIX else ""
+    stem = path.name[: len(path.name) - len(suffix)] if suffix else path.name
+    room = _name_max(path.parent) - len(os.fsencode(suffix)) - len("..partial-") - 10
+    raw = os.fsencode(stem)
+    if len(raw) > room:
+        # Cut between characters, and stay apart from other names that begin alike.
+        digest = hashlib.sha256(raw).hexdigest()[:8]
+        stem = f"{raw[: room - 9].decode(errors='ignore')}~{digest}"
+    return f".{stem}.partial-", suffix
+
+
+def _name_max(folder: Path) -> int:
+    try:
+        return int(os.pathconf(folder, "PC_NAME_MAX"))
+    except (AttributeError, OSError, ValueError):
+        return NAME_MAX
+
+
+def _remove_leftovers(folder: Path, head: str, tail: str) -> None:
+    pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
+    for name in os.listdir(folder):
+        match = pattern.fullmatch(name)
+        if match and not psutil.pid_exists(int(match[1])):
+            with contextlib.suppress(OSError):
+                (folder / name).unlink()

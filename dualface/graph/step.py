@@ -1,0 +1,185 @@
+"""One node at work in one job: it is asked batch by batch and held to the node contract."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from dualface.graph.batch import Batch, Value
+from dualface.graph.dag import Graph, GraphNode
+from dualface.graph.errors import InputError
+from dualface.graph.node import Node
+from dualface.graph.outcome import NodeUse
+
+
+class NodeFailed(Exception):
+    """A node raised, or broke the contract. The text is a sentence that names the node; the
+    cause, where there is one, is what it raised."""
+
+
+class Step:
+    """A node and the batches that it has not answered yet, oldest first.
+
+    A node that nothing feeds is a source; one without outputs is there for its effect and lets
+    every batch pass.
+    """
+
+    def __init__(self, place: GraphNode, graph: Graph, readers: Mapping[Value, int]) -> None:
+        self.place = place
+        self.edges = graph.into(place.name)
+        self.is_source = not self.edges
+        self.made = 0  # frames made, by a source
+        self.counted: dict[str, float] = defaultdict(float)
+        self.reported: dict[str, Any] = {}
+        self._readers = readers
+        self._node: Node[Any] | None = None
+        wired = {edge.input for edge in self.edges}
+        self._unwired = dict.fromkeys(name for name in place.kind.ports.inputs if name not in wired)
+        self._unanswered: deque[Batch] = deque()
+        self._owed = 0  # frames in them
+        self._calls = 0
+        self._seconds = self._cpu_seconds = 0.0
+
+    def __str__(self) -> str:
+        return f"node '{self.place.name}' ({self.place.kind.name})"
+
+    # the life of a node
+
+    def create(self) -> None:
+        self._node = self._guard("to start", lambda: self.place.kind.cls(self.place.config))
+
+    def open(self, context: Any) -> None:
+        self._guard("to open", lambda: self.node.open(context))
+
+    def close(self) -> None:
+        """Close the node and forget it, with the batches it did not answer."""
+        self._unanswered.clear()
+        node, self._node = self.node, None
+        self._guard("to close", node.close)
+
+    @property
+    def node(self) -> Node[Any]:
+        assert self._node is not None
+        return self._node
+
+    # batches
+
+    def produce(self, most: int) -> Batch | None:
+        """Ask a source for its next batch, of 1 to ``most`` frames; ``None`` is the end."""
+        answer = self._ask(self._unwired, self.made)
+        if answer is None:
+            return None
+        outputs = self._outputs(answer)
+        length = next((len(v) for v in outputs.values() if hasattr(v, "__len__")), 1)
+        if not 1 <= length <= most:
+            raise self._broke(f"gave a batch of {length} frames, which must have 1 to {most}")
+        batch = Batch(self.made, length, self._readers)
+        self._fill(batch, outputs)
+        self.made += length
+        return batch
+
+    def push(self, batch: Batch) -> Batch | None:
+        """Give the node ``batch``; what comes back is the oldest unanswered one, answered."""
+        answer = self._ask({**self._unwired, **batch.take(self.edges)}, batch.first)
+        if not self.place.outputs:
+            if answer is not None:
+                raise self._broke(f"has no outputs, but answered with {type(answer).__name__}")
+            return batch
+        if self.is_source and answer is None:
+            raise self._broke(f"has only {batch.first} frames, fewer than the graph's first source")
+        self._unanswered.append(batch)
+        self._owed += batch.length
+        answered = None if answer is None else self._answer(answer)
+        if self._owed > self.place.lookahead:
+            allowed = f"its lookahead allows {self.place.lookahead}"
+            raise self._broke(
+                f"keeps {self._owed} frames unanswered after frame {batch.first}, but {allowed}"
+            )
+        return answered
+
+    def finish(self) -> Iterator[Batch]:
+        """The batches still unanswered, as the node answers them."""
+        # A source that was pushed made no batches of its own: it must end with the one that did.
+        follows = self.is_source and self.place.outputs and self.made == 0
+        if follows and self._ask(self._unwired, None) is not None:
+            raise self._broke("has more frames than the graph's first source")
+        answers = self._guard("while finishing", lambda: iter(self.node.finish()))
+        end = object()
+        while (answer := self._timed("while finishing", lambda: next(answers, end))) is not end:
+            if not self._unanswered:
+                raise self._broke("answers more batches than it was given")
+            batch = self._answer(answer)
+            del answer  # or it would live until the next one is asked for
+            yield batch
+        if self._unanswered:
+            raise self._broke(f"never answered the {self._owed} frames from {self._unanswered[0].first} on")
+
+    def use(self) -> NodeUse:
+        return NodeUse(
+            self.place.name,
+            self.place.kind.name,
+            self._calls,
+            self._seconds,
+            self._cpu_seconds,
+            dict(self.counted),
+            dict(self.reported),
+        )
+
+    def _answer(self, answer: Any) -> Batch:
+        batch = self._unanswered.popleft()
+        self._owed -= batch.length
+        self._fill(batch, self._outputs(answer))
+        return batch
+
+    def _fill(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+        for name, value in outputs.items():
+            if hasattr(value, "__len__") and len(value) != batch.length:
+                label = f" in '{name}'" if name else ""
+                asked = f"{batch.length} from frame {batch.first}"
+                raise self._broke(f"answered {len(value)} frames{label} where it was asked for {asked}")
+        batch.put(self.place.name, outputs)
+
+    def _outputs(self, answer: Any) -> dict[str, Any]:
+        """An answer taken apart into outputs, each of its declared type."""
+        declared = self.place.outputs
+        if "" in declared:
+            outputs = {"": answer}
+        elif isinstance(answer, tuple) and all(hasattr(answer, name) for name in declared):
+            outputs = {name: getattr(answer, name) for name in declared}
+        else:
+            names = ", ".join(declared)
+            raise self._broke(f"answered with {type(answer).__name__}, not with a NamedTuple of {names}")
+        for name, value in outputs.items():
+            if not isinstance(value, declared[name].value):
+                label = f"'{name}'" if name else "its output"
+                wanted = declared[name].value.__name__
+                raise self._broke(f"answered with {type(value).__name__} where {label} is {wanted}")
+        return outputs
+
+    def _ask(self, inputs: Mapping[str, Any], frame: int | None) -> Any:
+        self._calls += 1
+        when = "at the end" if frame is None else f"at frame {frame}"
+        return self._timed(when, lambda: self.node.process(**inputs))
+
+    def _timed(self, when: str, call: Callable[[], Any]) -> Any:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        try:
+            return self._guard(when, call)
+        finally:
+            self._seconds += time.perf_counter() - wall
+            self._cpu_seconds += time.thread_time() - cpu
+
+    def _guard(self, when: str, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except InputError:
+            raise
+        except BaseException as error:  # a node that exits must not take a thread down unseen
+            text = " ".join(str(error).split())
+            told = f"{type(error).__name__}: {text}" if text else type(error).__name__
+            raise NodeFailed(f"{self} failed {when}: {told}") from error
+
+    def _broke(self, what: str) -> NodeFailed:
+        return NodeFailed(f"{self} {what}; this is a bug of the node.")
