@@ -16,6 +16,7 @@ largest load, the makespan, is therefore never larger with m+1 slots.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 from collections import Counter
@@ -67,9 +68,10 @@ def schedule(graph: Graph, hardware: Hardware, jobs: Sequence[Job], *, overflow:
     if len(places) < len(queue) and _encoders_limit(shares[0], hardware, places):
         extra: list[int | None] = []
         if hardware.encode_overflow == "software" and overflow is not None:
-            shares.append(_share(overflow, hardware, largest, queue))
-            most = min(len(queue) - len(places), _cores_allow(shares, hardware, len(places)))
-            extra = _places(shares[1], hardware, free, most)
+            with contextlib.suppress(RequestError):  # software needs more VRAM than a slot has: wait
+                shares.append(_share(overflow, hardware, largest, queue))
+                most = min(len(queue) - len(places), _cores_allow(shares, hardware, len(places)))
+                extra = _places(shares[1], hardware, free, most)
         notes.append(_overflow_note(hardware, overflow, len(queue), len(places), len(extra)))
         if extra:
             places += extra
@@ -245,9 +247,8 @@ def _unknown_notes(queue: Sequence[Job]) -> list[str]:
     silent = [job.name for job in queue if not _frames(job)]
     if not silent:
         return []
-    return [
-        f"{_count(len(silent), 'job')} of unknown length ({', '.join(silent[:3])}) planned as the longest."
-    ]
+    names = ", ".join(silent[:3]) + " and others" * (len(silent) > 3)
+    return [f"The length of {names} is unknown; planned as if it were the longest."]
 
 
 def _too_much_vram(

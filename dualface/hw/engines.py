@@ -6,6 +6,15 @@ NVDEC and NVENC per chip. H100's seven NVDEC and missing NVENC were also seen on
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
+# What the driver must bring beside the chip; containers often leave them out.
+LIBRARIES = {
+    "nvdec": ("libnvcuvid.so.1", "nvcuvid.dll"),
+    "nvenc": ("libnvidia-encode.so.1", "nvEncodeAPI64.dll"),
+}
+
 # Part of the marketing name → (NVDEC, NVENC). The first that matches counts.
 BY_NAME: tuple[tuple[str, tuple[int, int]], ...] = (
     ("RTX PRO 6000", (4, 4)),
@@ -51,3 +60,13 @@ def engines(name: str, capability: str, encoder: bool | None) -> tuple[int, int]
         if any(f"{part}{end}" in words for end in (" ", "-", "S ", "G ")):
             return decode, encode if encoder is not False else 0
     return 1, 1 if encoder and capability not in WITHOUT_NVENC else 0
+
+
+def has_library(feature: str) -> bool:
+    """Whether the driver's library for ``nvdec`` or ``nvenc`` can be loaded here."""
+    unix, windows = LIBRARIES[feature]
+    try:
+        ctypes.CDLL(windows if sys.platform == "win32" else unix)
+    except OSError:
+        return False
+    return True

@@ -12,12 +12,12 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dualface.hw import system
-from dualface.hw.engines import engines
+from dualface.hw.engines import LIBRARIES, engines, has_library
 from dualface.hw.layers import Layer
 
 # Import name → distributions that bring it; their versions are part of the cache's key.
@@ -56,9 +56,10 @@ def probe(refresh: bool = False, *, packages: Iterable[str] = (), cache: Path | 
         if gpus is None:
             gpus = _gpus(nvml) if nvml else []
             _store(cache, key, gpus)
-    notes = () if gpus else (f"No NVIDIA GPU: {why or 'the driver shows none'}.",)
+    values = _gpu_values(gpus)
+    notes = _notes(gpus, values, why)
     found = sorted(name for name in {*PACKAGES, *packages} if importable(name))
-    return Layer("probed", {**_gpu_values(gpus), **_cpu_values(), "packages": found}, notes)
+    return Layer("probed", {**values, **_cpu_values(), "packages": found}, notes)
 
 
 def asked(kinds: Iterable[Any]) -> frozenset[str]:
@@ -172,6 +173,7 @@ def _gpu_values(gpus: list[dict[str, Any]]) -> dict[str, Any]:
     limit = min(gpu["vram_mb"] for gpu in gpus) * VRAM_SHARE
     each = int(min(STREAM_MB, limit))
     streams = max(1, min(STREAMS, int(limit // each)))
+    decode, encode = decode * has_library("nvdec"), encode * has_library("nvenc")
     features = ["cuda", *["nvdec"] * bool(decode), *["nvenc"] * bool(encode)]
     return {
         "gpus": gpus,
@@ -182,6 +184,17 @@ def _gpu_values(gpus: list[dict[str, Any]]) -> dict[str, Any]:
         "decode_sessions": streams if decode else 0,
         "encode_sessions": min(streams, 2 * encode),
     }
+
+
+def _notes(gpus: list[dict[str, Any]], values: Mapping[str, Any], why: str) -> tuple[str, ...]:
+    if not gpus:
+        return (f"No NVIDIA GPU: {why or 'the driver shows none'}.",)
+    return tuple(
+        f"{gpus[0]['name']} has {feature.upper()}, but {LIBRARIES[feature][0]} cannot be loaded; in a "
+        "container, start it with NVIDIA_DRIVER_CAPABILITIES=compute,video,utility."
+        for feature, count in (("nvdec", "decode_engines"), ("nvenc", "encode_engines"))
+        if gpus[0][count] and feature not in values["features"] and not has_library(feature)
+    )
 
 
 def _cpu_values() -> dict[str, Any]:
