@@ -203,7 +203,8 @@ def tracks(path: Path, kind: str) -> list[Track]:
         found: dict[int, list[tuple[Fraction, bytes]]] = {}
         for packet in container.demux():
             if packet.size and packet.stream.type == kind:
-                found.setdefault(packet.stream.index, []).append((packet.pts * packet.time_base, bytes(packet)))
+                entry = (packet.pts * packet.time_base, bytes(packet))
+                found.setdefault(packet.stream.index, []).append(entry)
         result = []
         for index, packets in sorted(found.items()):
             stream = container.streams[index]

@@ -109,11 +109,10 @@ def _check_file(name: str) -> None:
 def _sentence(name: str, protocol: str | None, error: av.error.FFmpegError) -> str:
     if protocol is not None:
         return f"{name}: cannot be opened ({error.strerror})"
-    if Path(name).suffix.lower() in (".mp4", ".mov", ".m4v", ".3gp") and _begins_as_mp4(name):
+    with open(name, "rb") as file:
+        head = file.read(16)
+    if head.lstrip(b"\xef\xbb\xbf").startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml")):
+        return f"{name}: is a playlist or a description, not a video; name the video files themselves"
+    if head[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip"):
         return f"{name}: is cut off or damaged: its index (the moov atom) cannot be read; copy it again"
     return f"{name}: is not a video, or its beginning is damaged"
-
-
-def _begins_as_mp4(name: str) -> bool:
-    with open(name, "rb") as file:
-        return file.read(12)[4:8] in (b"ftyp", b"mdat", b"moov", b"wide", b"free", b"skip")

@@ -74,6 +74,10 @@ class Output:
         # faststart puts the index first, so that playback can begin before all is there.
         options = {} if self.suffix == ".mkv" else {"movflags": "+faststart"}
         with self._told():
+            # A first write of our own tells what the disk does not take; FFmpeg would lose its
+            # handle where it cannot write the header.
+            with open(target, "wb") as file:
+                file.write(bytes(1 << 16))
             self.container = av.open(
                 ffmpeg_name(target), "w", format=FORMATS[self.suffix], container_options=options
             )
@@ -161,10 +165,10 @@ class Output:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except av.error.FFmpegError as error:
+        except (av.error.FFmpegError, OSError) as error:
             raise InputError(self._sentence(error)) from error
 
-    def _sentence(self, error: av.error.FFmpegError) -> str:
+    def _sentence(self, error: av.error.FFmpegError | OSError) -> str:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return (
                 f"no space left on {self.final.parent} while writing {self.final.name}: "
