@@ -114,10 +114,10 @@ def _layers(
     overrides: Mapping[str, Any],
 ) -> list[Layer]:
     # The composed section already holds the overrides: they are not the preset's own values.
-    own = {k: v for k, v in config.items() if k != "name" and v is not None}
+    own = {k: v for k, v in config.items() if k != "name" and (v is not None or k not in KEYS)}
     own = {k: v for k, v in own.items() if k not in overrides or overrides[k] != v}
     above = {k: v for k, v in overrides.items() if v is not None and k != "name"}
-    by_hand = Layer("manual", {k: v for k, v in (manual or {}).items() if v is not None})
+    by_hand = Layer("manual", {k: v for k, v in (manual or {}).items() if v is not None or k not in KEYS})
     probed = Layer("probed", machine.values if machine else {})
     fallback = Layer("fallback", FALLBACK)
     if name in ("auto", "manual", "probed", "fallback"):

@@ -1,0 +1,277 @@
+"""Layers: who wins, what is dropped and in which words."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from dualface.graph.errors import RequestError
+from dualface.hw.keys import KEYS, parse
+from dualface.hw.layers import FALLBACK, Layer, Resolved, resolve
+from dualface.hw.manual import read_manual
+
+CONF = Path(__file__).resolve().parents[2] / "conf" / "hw"
+CARD = {
+    "index": 0, "name": "NVIDIA GeForce RTX 4060", "vram_mb": 8188, "compute_capability": "8.9",
+    "decode_engines": 1, "encode_engines": 1,
+}  # fmt: skip
+ALL = ["av", "cv2", "onnx", "onnxruntime"]
+HERE_CPU = Layer(
+    "probed", {"gpus": [], "features": [], "packages": ALL, "cpu_cores": 6, "memory_mb": 9000, "cpu_slots": 1}
+)
+HERE_GPU = Layer(
+    "probed",
+    {
+        **HERE_CPU.values, "gpus": [CARD], "features": ["cuda", "nvdec", "nvenc"], "vram_limit_gb": 6.0,
+        "vram_per_stream_mb": 3000, "cuda_streams": 2, "decode_sessions": 2, "encode_sessions": 2,
+    },
+)  # fmt: skip
+
+
+def preset(name: str) -> dict[str, Any]:
+    return yaml.safe_load((CONF / f"{name}.yaml").read_text())
+
+
+def layer_of(resolved: Resolved, key: str) -> str:
+    return next(value.layer for value in resolved.values if value.key == key)
+
+
+@pytest.mark.parametrize("path", sorted(CONF.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_file_has_every_key_a_comment_and_its_name(path: Path) -> None:
+    assert path.read_text().startswith("# ")
+    values = yaml.safe_load(path.read_text())
+    assert values["name"] == path.stem
+    assert set(values) == {"name", *KEYS}
+    resolved = resolve(values, machine=HERE_CPU, trust=True)
+    assert resolved.warnings == (
+        ("hw=manual: there is no manual layer, so the fallback is used.",) * (path.stem == "manual")
+    )
+
+
+def test_the_rtx5090_layer_is_the_users_sheet() -> None:
+    resolved = resolve(preset("rtx5090"), machine=HERE_CPU, trust=True)
+    hardware = resolved.hardware
+    assert (hardware.cuda_streams, hardware.decode_sessions, hardware.encode_sessions) == (4, 4, 2)
+    assert (hardware.decode_batch, hardware.infer_batch, hardware.encode_overflow) == (8, 16, "software")
+    assert (hardware.vram_limit_mb, hardware.vram_per_stream_mb) == (24576, 6144)
+    (gpu,) = hardware.gpus
+    assert (gpu.decode_engines, gpu.encode_engines) == (2, 3)
+    assert {value.layer for value in resolved.values} == {"rtx5090"}
+
+
+def test_auto_takes_manual_then_probed_then_fallback() -> None:
+    resolved = resolve(
+        preset("auto"), machine=HERE_GPU, manual={"cuda_streams": 1}, overrides={"infer_batch": 4}
+    )
+    keys = ("infer_batch", "cuda_streams", "cpu_cores", "decode_batch")
+    layers = ["command line", "manual", "probed", "fallback"]
+    assert [layer_of(resolved, key) for key in keys] == layers
+    assert (resolved.hardware.infer_batch, resolved.hardware.cuda_streams) == (4, 1)
+    assert resolved.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("manual", {"manual", "fallback"}),
+        ("probed", {"probed", "fallback"}),
+        ("fallback", {"fallback"}),
+    ],
+)
+def test_one_layer_alone(name: str, layers: set[str]) -> None:
+    resolved = resolve(preset(name), machine=HERE_CPU, manual={"cpu_slots": 2})
+    assert {value.layer for value in resolved.values} == layers
+
+
+def test_values_given_beside_auto_come_from_the_command_line() -> None:
+    resolved = resolve({**preset("auto"), "cpu_slots": 3}, machine=HERE_CPU)
+    assert layer_of(resolved, "cpu_slots") == "command line"
+
+
+def test_a_preset_on_a_machine_without_a_gpu_falls_back_to_the_cpu() -> None:
+    resolved = resolve(preset("rtx5090"), machine=HERE_CPU)
+    hardware = resolved.hardware
+    assert (hardware.gpus, hardware.features, hardware.cuda_streams) == ((), frozenset(), 0)
+    assert (hardware.cpu_cores, hardware.memory_mb) == (6, 9000)
+    assert resolved.warnings == (
+        "hw.gpus=[NVIDIA GeForce RTX 5090] (rtx5090) is dropped: no NVIDIA GPU was found on this machine; "
+        "using [] from probed; the other GPU settings of this layer are left out too.",
+        "hw.packages=[av, cv2, onnx, onnxruntime, torch, cupy, tensorrt, PyNvVideoCodec] (rtx5090) is "
+        "dropped: PyNvVideoCodec, cupy, tensorrt, torch are not here; using [av, cv2, onnx, onnxruntime] from probed.",
+        "hw.cpu_cores=16 (rtx5090) is dropped: this machine has 6; using 6 from probed.",
+        "hw.memory_mb=65536 (rtx5090) is dropped: this machine has 9000; using 9000 from probed.",
+    )
+
+
+def test_a_preset_for_a_larger_card_uses_the_card_that_is_here() -> None:
+    resolved = resolve(preset("h100"), machine=HERE_GPU)
+    assert resolved.hardware.gpus[0].name == CARD["name"]
+    assert resolved.hardware.vram_limit_mb == 6144
+    assert "GPU 0 here is NVIDIA GeForce RTX 4060 with 8188 MB of VRAM" in resolved.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("manual", "key", "sentence"),
+    [
+        ({"vram_limit_gb": 24}, "vram_limit_gb",
+         "hw.vram_limit_gb=24 (manual) is dropped: NVIDIA GeForce RTX 4060 has only 8.0 GB; "
+         "using 6.0 from probed."),
+        ({"encode_sessions": 13}, "encode_sessions",
+         "hw.encode_sessions=13 (manual) is dropped: the driver opens at most 12 encode sessions on "
+         "NVIDIA GeForce RTX 4060; using 2 from probed."),
+        ({"encode_sessions": -1}, "encode_sessions",
+         "hw.encode_sessions=-1 (manual) is dropped: input should be greater than or equal to 0; "
+         "using 2 from probed."),
+        ({"decode_sessions": 0}, "decode_sessions",
+         "hw.decode_sessions=0 (manual) is dropped: with nvdec in hw.features it must be at least 1; "
+         "using 2 from probed."),
+        ({"decode_sessions": 500}, "decode_sessions",
+         "hw.decode_sessions=500 (manual) is dropped: input should be less than or equal to 64; "
+         "using 2 from probed."),
+        ({"vram_per_stream_mb": 7000}, "vram_per_stream_mb",
+         "hw.vram_per_stream_mb=7000 (manual) is dropped: it is more than hw.vram_limit_gb allows (6144 MB); "
+         "using 3000 from probed."),
+        ({"cuda_streams": "four"}, "cuda_streams",
+         "hw.cuda_streams=four (manual) is dropped: input should be a valid integer; using 2 from probed."),
+        ({"cuda_streams": True}, "cuda_streams",
+         "hw.cuda_streams=True (manual) is dropped: input should be a valid integer; using 2 from probed."),
+        ({"encode_overflow": "sofware"}, "encode_overflow",
+         "hw.encode_overflow=sofware (manual) is dropped: it must be 'wait' or 'software'; did you mean "
+         "'software'?; using wait from fallback."),
+        ({"features": ["cuda", "nvenc"], "gpus": [{**CARD, "encode_engines": 0}]}, "features",
+         "hw.features=[cuda, nvenc] (manual) is dropped: NVIDIA GeForce RTX 4060 has no NVENC engine; "
+         "using [] from fallback."),
+        ({"packages": ["torch"]}, "packages",
+         "hw.packages=[torch] (manual) is dropped: torch is not here; "
+         "using [av, cv2, onnx, onnxruntime] from probed."),
+        ({"cpu_cores": 64}, "cpu_cores",
+         "hw.cpu_cores=64 (manual) is dropped: this machine has 6; using 6 from probed."),
+        ({"gpus": [CARD, {**CARD, "index": 1}]}, "gpus",
+         "hw.gpus=[NVIDIA GeForce RTX 4060, NVIDIA GeForce RTX 4060] (manual) is dropped: this machine "
+         "has no GPU 1 (it has 1); using [NVIDIA GeForce RTX 4060] from probed; the other GPU settings of "
+         "this layer are left out too."),
+        ({"gpus": [CARD, CARD]}, "gpus",
+         "hw.gpus=[NVIDIA GeForce RTX 4060, NVIDIA GeForce RTX 4060] (manual) is dropped: two GPUs have the "
+         "same index; using [NVIDIA GeForce RTX 4060] from probed; the other GPU settings of this layer are "
+         "left out too."),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_dropped_in_a_sentence(manual: dict[str, Any], key: str, sentence: str) -> None:
+    resolved = resolve(preset("auto"), machine=HERE_GPU, manual=manual)
+    assert sentence in resolved.warnings
+    assert layer_of(resolved, key) != "manual"
+
+
+def test_a_layer_that_contradicts_itself_loses_its_streams() -> None:
+    manual = {"vram_limit_gb": 6, "vram_per_stream_mb": 3000, "cuda_streams": 5}
+    resolved = resolve(preset("auto"), machine=HERE_GPU, manual=manual)
+    assert resolved.warnings == (
+        "hw.cuda_streams=5 (manual) is dropped: 5 streams of 3000 MB are more than its VRAM limit of "
+        "6144 MB; using 2 from probed.",
+    )
+
+
+def test_plan_believes_the_layer_that_is_named_but_not_what_cannot_be() -> None:
+    trusted = resolve(preset("rtx5090"), machine=HERE_CPU, overrides={"cuda_streams": -4}, trust=True)
+    assert trusted.hardware.cuda_streams == 4
+    assert trusted.warnings == (
+        "hw.cuda_streams=-4 (command line) is dropped: input should be greater than or equal to 0; "
+        "using 4 from rtx5090.",
+    )
+
+
+def test_plan_does_not_believe_a_manual_layer_that_is_not_named() -> None:
+    resolved = resolve(preset("auto"), machine=HERE_CPU, manual={"cpu_cores": 64}, trust=True)
+    assert layer_of(resolved, "cpu_cores") == "probed"
+    named = resolve(preset("manual"), machine=HERE_CPU, manual={"cpu_cores": 64}, trust=True)
+    assert layer_of(named, "cpu_cores") == "manual"
+
+
+def test_an_override_of_a_preset_is_not_taken_for_the_presets_own() -> None:
+    composed = {**preset("rtx5090"), "decode_batch": 0}
+    resolved = resolve(composed, machine=HERE_CPU, overrides={"decode_batch": 0}, trust=True)
+    assert layer_of(resolved, "decode_batch") == "fallback"
+    assert len(resolved.warnings) == 1
+
+
+def test_unknown_keys_get_a_suggestion() -> None:
+    resolved = resolve(preset("auto"), machine=HERE_CPU, overrides={"decod_batch": 4}, manual={"zzz": 1})
+    assert resolved.warnings[0] == (
+        "hw.decod_batch=4 (command line) is dropped: no layer has this key; did you mean 'decode_batch'?; "
+        "it is ignored."
+    )
+    assert "the keys are gpus, features" in resolved.warnings[1]
+
+
+def test_a_gpu_setting_without_a_gpu_says_so() -> None:
+    resolved = resolve(preset("auto"), machine=HERE_CPU, overrides={"cuda_streams": 8})
+    assert resolved.warnings == ("hw.cuda_streams (command line) has no effect: there is no GPU to use.",)
+
+
+def test_encode_sessions_for_a_chip_without_an_encoder_are_refused() -> None:
+    machine = Layer(
+        "probed",
+        {
+            **HERE_GPU.values,
+            "gpus": [{**CARD, "encode_engines": 0}],
+            "features": ["cuda", "nvdec"],
+            "encode_sessions": 0,
+        },
+    )
+    resolved = resolve(preset("auto"), machine=machine, manual={"encode_sessions": 2})
+    assert resolved.hardware.encode_sessions == 0
+    assert "has no NVENC engine; using 0 from probed" in resolved.warnings[0]
+
+
+def test_only_a_fallback_that_fails_is_an_error() -> None:
+    with pytest.raises(RequestError) as caught:
+        resolve({**preset("fallback")}, overrides={"gpus": [CARD], "vram_limit_gb": 0.5}, trust=True)
+    (problem,) = caught.value.problems
+    assert problem.where == "hw.vram_per_stream_mb"
+    assert "it is more than hw.vram_limit_gb allows (512 MB)" in problem.message
+
+
+def test_the_fallback_is_valid_by_itself() -> None:
+    assert set(FALLBACK) == set(KEYS)
+    assert resolve({"name": "fallback"}).warnings == ()
+    assert all(not parse(key, value)[1] for key, value in FALLBACK.items())
+
+
+def test_the_result_is_a_value() -> None:
+    first, second = (resolve(preset("rtx5090"), machine=HERE_CPU, trust=True) for _ in range(2))
+    assert first.hardware == second.hardware
+    assert dataclasses.asdict(first.hardware)["name"] == "rtx5090"
+
+
+def test_a_manual_file_is_read_as_plain_values(tmp_path: Path) -> None:
+    path = tmp_path / "manual.yaml"
+    assert read_manual(path) == Layer("manual", {})
+    path.write_text(
+        "name: manual\ncuda_streams: 2\nvram_limit_gb: ${oc.env:HOME}\n_target_: os.system\n"
+        "gpus: [{name: '${x}'}]\nhydra: {run: {dir: x}}\ndefaults: [cpu]\ndecode_batch: null\n"
+    )
+    read = read_manual(path)
+    assert read.values == {"cuda_streams": 2, "decode_batch": None}
+    assert [note.split("'")[1] for note in read.notes] == [
+        "vram_limit_gb", "_target_", "gpus", "hydra", "defaults",
+    ]  # fmt: skip
+    assert "interpolations (${oc.env:HOME}) are not allowed" in read.notes[0]
+
+
+@pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "a: 1\na: 2\n"])
+def test_a_manual_file_that_is_no_layer_is_left_out(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "manual.yaml"
+    path.write_text(text)
+    read = read_manual(path)
+    assert read.values == {}
+    assert "is left out" in read.notes[0]
+
+
+def test_the_template_can_be_read_as_a_manual_layer() -> None:
+    read = read_manual(CONF / "manual.yaml")
+    assert read.notes == ()
+    assert not any(read.values.values())
