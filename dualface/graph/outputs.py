@@ -67,7 +67,7 @@ class Outputs:
         """
         for path, temporary in self._temporary.items():
             if not temporary.exists():
-                raise InputError(f"{path} was not written: the node that should did not, or its temporary file was removed.")
+                raise InputError(f"{path} was not written: its temporary file is not there.")
         done: list[Path] = []
         path = Path()
         try:
