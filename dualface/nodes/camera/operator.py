@@ -1,0 +1,145 @@
+"""The decisions of the virtual camera operator, one frame at a time with the future in view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dualface.graph.types import Tile
+from dualface.nodes.camera.framing import Array, Framing, heights
+from dualface.nodes.camera.path import Limits, Path
+
+FEWEST = 3  # looks at a face before it is believed; one false detection moves nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The numbers of `SteadyConfig` that decide; see there."""
+
+    face_ratio: float
+    dead_zone: float
+    zoom_zone: float
+    pan_speed: float
+    pan_acceleration: float
+    zoom_rate: float
+    move_seconds: float
+    hold_seconds: float
+    wide_seconds: float
+    missing: str
+
+
+class Operator:
+    """Keeps one `Path` a tile. ``framings`` and ``tiles`` are in the layout's order."""
+
+    def __init__(self, rules: Rules, framings: tuple[Framing, ...], tiles: tuple[Tile, ...]) -> None:
+        self.rules, self.framings, self.tiles = rules, framings, tiles
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything: a new scene begins."""
+        tiles = self.tiles
+        self.paths = [Path(3) for _ in tiles]
+        self.away = np.full(len(tiles), np.nan)  # since when nobody was there; NaN: somebody is
+        self.mode = np.zeros(len(tiles), np.int64)  # 0 own person, 1 wide, 2 other, 3 blank
+
+    def step(self, now: float, cut: bool, ahead: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """Crops ``[tiles, 4]`` and blank flags for this frame.
+
+        ``ahead`` ``[m, tiles, 3]`` are the anchors of this frame and those after it in its scene.
+        """
+        if cut:
+            self.reset()
+        goals = self._goals(ahead)
+        for index in range(len(self.tiles)):
+            self._decide(index, now, goals, bool(np.isfinite(ahead[:, index, 0]).any()))
+        crops = np.stack([
+            f.crop(_from_axes(p.at(now)[0])) for f, p in zip(self.framings, self.paths, strict=True)
+        ])
+        return crops, self.mode == 3
+
+    def _goals(self, ahead: Array) -> list[Array | None]:
+        """The view that suits what comes, for each tile; ``None`` where nobody comes."""
+        middle = np.full((len(self.tiles), 3), np.nan)
+        for index in range(len(self.tiles)):
+            seen = ahead[np.isfinite(ahead[:, index, 0]), index]
+            if len(seen) >= min(FEWEST, len(ahead)):
+                middle[index] = np.median(seen, axis=0)
+        tall = heights(middle[:, 2], self.framings, self.rules.face_ratio)
+        return [
+            np.array([m[0], m[1], h]) if np.isfinite(m[0]) else None
+            for m, h in zip(middle, tall, strict=True)
+        ]
+
+    def _decide(self, index: int, now: float, goals: list[Array | None], glimpse: bool) -> None:
+        framing, path, goal = self.framings[index], self.paths[index], goals[index]
+        if goal is not None:
+            self.away[index] = np.nan
+            if not path.placed or self.mode[index] in (2, 3):
+                path.jump(_to_axes(framing.rest(goal)))
+            elif self.mode[index] == 1:
+                path.glide(_to_axes(framing.rest(goal)), now, self._ease())
+            else:
+                self._follow(index, now, goal)
+            self.mode[index] = 0
+            return
+        if np.isnan(self.away[index]) and not glimpse:
+            self.away[index] = now
+        self._nobody(index, now, goals)
+
+    def _follow(self, index: int, now: float, goal: Array) -> None:
+        framing, path = self.framings[index], self.paths[index]
+        held = _from_axes(path.end)
+        zoom = abs(np.log(goal[2] / held[2])) > self.rules.zoom_zone
+        wanted = framing.rest(goal if zoom else np.array([goal[0], goal[1], held[2]]))
+        offset = np.abs(wanted[:2] - held[:2]) / (held[2] * float(framing.aspect), held[2])
+        if zoom or offset.max() > self.rules.dead_zone:
+            path.glide(_to_axes(wanted), now, self._limits(index))
+
+    def _nobody(self, index: int, now: float, goals: list[Array | None]) -> None:
+        framing, path, rules = self.framings[index], self.paths[index], self.rules
+        fresh = not path.placed
+        if fresh:
+            path.jump(_to_axes(framing.wide()))
+            self.mode[index] = 1
+        waited = fresh or now - self.away[index] >= rules.hold_seconds
+        other = next((i for i, g in enumerate(goals) if g is not None), None)
+        if not waited and self.mode[index] < 2:
+            return
+        if rules.missing == "blank":
+            self.mode[index] = 3
+        elif rules.missing == "other" and other is not None:
+            goal = goals[other]
+            assert goal is not None
+            if self.mode[index] == 2:
+                self._follow(index, now, goal)
+            else:
+                path.jump(_to_axes(framing.rest(goal)))
+            self.mode[index] = 2
+        elif rules.missing in ("wide", "other") and self.mode[index] == 0:
+            path.glide(_to_axes(framing.wide()), now, self._ease())
+            self.mode[index] = 1
+
+    def _ease(self) -> Limits:
+        """To the wide view and back in one long move, whatever the distance."""
+        return Limits(np.full(3, np.inf), np.full(3, np.inf), self.rules.wide_seconds)
+
+    def _limits(self, index: int) -> Limits:
+        """Limits in source pixels from those in tile pixels."""
+        rules, tile, framing = self.rules, self.tiles[index], self.framings[index]
+        height = _from_axes(self.paths[index].end)[2]
+        scale = np.array([height * float(framing.aspect) / tile.width, height / tile.height])
+        return Limits(
+            np.array([*(rules.pan_speed * scale / np.sqrt(2)), rules.zoom_rate]),
+            np.array([*(rules.pan_acceleration * scale), np.inf]),
+            rules.move_seconds,
+        )
+
+
+def _to_axes(view: Array) -> Array:
+    return np.array([view[0], view[1], np.log(view[2])])
+
+
+def _from_axes(axes: Array) -> Array:
+    return np.array([axes[0], axes[1], np.exp(axes[2])])

@@ -1,0 +1,127 @@
+"""camera/steady: rests, and soft moves planned with a look at what comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from typing import Literal
+
+import numpy as np
+
+from dualface.graph.node import Bounded, Context, Node, NodeConfig, Snapshot, State, Unbounded
+from dualface.graph.registry import node
+from dualface.graph.types import Cuts, Layout, People, Shots, Tile
+from dualface.nodes.camera.framing import Framing, anchors
+from dualface.nodes.camera.operator import Operator, Rules
+
+SIDE_BY_SIDE = Layout(1920, 1080, (Tile("left", 0, 0, 960, 1080), Tile("right", 960, 0, 960, 1080)))
+LARGEST_BATCH = 32  # batches up to here all see the whole look-ahead
+
+
+@dataclass
+class SteadyConfig(NodeConfig):
+    """A calm virtual camera. Lengths in the tile are shares of its size or output pixels."""
+
+    layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # the tiles to fill
+    lookahead: int = 45  # frames of future that a decision sees
+    face_ratio: float = 3.2  # height of the crop in face boxes; 3.2 makes a head 40% of the tile
+    eyes: float = 0.34  # height of the eyes in the tile, from the top, 0..1
+    upscale: float = 2.0  # enlarge the source at most so many times
+    dead_zone: float = 0.04  # rest while the head is less than this share of the tile away
+    zoom_zone: float = 0.18  # keep the size while it is less than this share wrong
+    pan_speed: float = 130.0  # output pixels a second, at most
+    pan_acceleration: float = 400.0  # output pixels a second squared, at most
+    zoom_rate: float = 0.01  # change of size a second, at most: 0.01 is 1%
+    move_seconds: float = 1.0  # shortest move
+    missing: Literal["hold", "wide", "other", "blank"] = "wide"  # shown when a person is gone
+    hold_seconds: float = 2.0  # keep the last framing so long before that
+    wide_seconds: float = 3.0  # length of the move to the wide view and back
+
+    def __post_init__(self) -> None:
+        if self.lookahead < 0:
+            raise ValueError(f"lookahead is {self.lookahead}, but a number of frames is 0 or more")
+        if not 0 < self.eyes < 1:
+            raise ValueError(f"eyes is {self.eyes}, but a share of the tile's height is between 0 and 1")
+        if self.face_ratio < 1:
+            raise ValueError(f"face_ratio is {self.face_ratio}; below 1 the face does not fit the tile")
+        for name in ("upscale", "pan_speed", "pan_acceleration", "zoom_rate", "move_seconds", "wide_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, but has to be more than 0")
+        for name in ("dead_zone", "zoom_zone", "hold_seconds"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, but has to be 0 or more")
+
+
+@node("camera/steady", rank=50)
+class Steady(Node[SteadyConfig]):
+    """Crops that hold still until a head has really moved."""
+
+    def __init__(self, config: SteadyConfig) -> None:
+        super().__init__(config)
+        self._anchors = np.zeros((0, len(config.layout.tiles), 3))
+        self._seconds = np.zeros(0)
+        self._cuts = np.zeros(0, bool)
+        self._batches: list[int] = []
+
+    @staticmethod
+    def lookahead(config: SteadyConfig) -> int:
+        return config.lookahead + LARGEST_BATCH - 1
+
+    @staticmethod
+    def state(config: SteadyConfig) -> State:
+        return Unbounded()
+
+    def open(self, context: Context) -> None:
+        video, config = context.job.video, self.config
+        framings = tuple(
+            Framing.of(tile, video.display_size, video.display_aspect, config.eyes, config.upscale)
+            for tile in config.layout.tiles
+        )
+        rules = Rules(**{f.name: getattr(config, f.name) for f in fields(Rules)})
+        self._operator = Operator(rules, framings, config.layout.tiles)
+
+    def process(self, people: People, cuts: Cuts) -> Shots | None:
+        self._anchors = np.concatenate([self._anchors, anchors(people, len(self.config.layout.tiles))])
+        self._seconds = np.concatenate([self._seconds, cuts.seconds])
+        self._cuts = np.concatenate([self._cuts, cuts.flags])
+        self._batches.append(len(people))
+        later = len(self._seconds) - self._batches[0]
+        owed_too_many = len(self._seconds) > self.lookahead(self.config)
+        return self._answer() if later >= self.config.lookahead or owed_too_many else None
+
+    def finish(self) -> Iterator[Shots]:
+        while self._batches:
+            yield self._answer()
+
+    def _answer(self) -> Shots:
+        count = self._batches.pop(0)
+        tiles = self.config.layout.tiles
+        crops = np.zeros((count, len(tiles), 4), np.float32)
+        blank = np.zeros((count, len(tiles)), bool)
+        for i in range(count):
+            end = min(i + self.config.lookahead + 1, len(self._seconds))
+            scene_ends = np.flatnonzero(self._cuts[i + 1 : end])
+            if len(scene_ends):
+                end = i + 1 + int(scene_ends[0])
+            crops[i], blank[i] = self._operator.step(
+                float(self._seconds[i]), bool(self._cuts[i]), self._anchors[i:end]
+            )
+        self._anchors, self._seconds = self._anchors[count:], self._seconds[count:]
+        self._cuts = self._cuts[count:]
+        return Shots(tuple(tile.name for tile in tiles), crops, blank)
+
+    def snapshot(self) -> Snapshot:
+        return {
+            "anchors": self._anchors.copy(), "seconds": self._seconds.copy(), "cuts": self._cuts.copy(),
+            "batches": np.array(self._batches, np.int64),
+            "paths": np.stack([path.state() for path in self._operator.paths]),
+            "away": self._operator.away.copy(), "mode": self._operator.mode.copy(),
+        }  # fmt: skip
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self._anchors, self._seconds = snapshot["anchors"].copy(), snapshot["seconds"].copy()
+        self._cuts = snapshot["cuts"].copy()
+        self._batches = [int(n) for n in snapshot["batches"]]
+        for path, state in zip(self._operator.paths, snapshot["paths"], strict=True):
+            path.load(state)
+        self._operator.away, self._operator.mode = snapshot["away"].copy(), snapshot["mode"].copy()
