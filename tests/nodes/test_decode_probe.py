@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 from media import Film, Sound, make
 
@@ -92,7 +93,7 @@ def test_sound_only_and_a_cover_picture(tmp_path: Path) -> None:
         sound = out.add_stream("aac", rate=48_000)
         picture = av.VideoFrame(64, 64, "yuvj420p")
         out.mux(cover.encode(picture))
-        frame = av.AudioFrame("fltp", "stereo", 1024)
+        frame = av.AudioFrame.from_ndarray(np.zeros((2, 1024), np.float32), "fltp", "stereo")
         frame.sample_rate = 48_000
         out.mux(sound.encode(frame))
         out.mux(cover.encode(None) + sound.encode(None))
