@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from dualface.graph.node import Bounded, Context, Node, NodeConfig, Snapshot, State, Unbounded
+from dualface.graph.node import Context, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import Cuts, Layout, People, Shots, Tile
 from dualface.nodes.camera.framing import Framing, anchors

@@ -48,15 +48,15 @@ class ComposeCpu(Node[ComposeConfig]):
         out = self._pool.take(len(frames))
         covered = sum(tile.width * tile.height for tile in layout.tiles) == layout.width * layout.height
         for picture, source, crops, blanks in zip(out, frames.data, shots.crops, shots.blank, strict=True):
-            canvas, chroma = _planes(picture)
+            canvas, chroma = planes(picture)
             if not covered:
-                _black(canvas, chroma, video)
+                black(canvas, chroma, video)
             for index, tile in enumerate(layout.tiles):
                 x, y, w, h = tile.x, tile.y, tile.width, tile.height
                 luma_out = canvas[y : y + h, x : x + w]
                 chroma_out = chroma[y // 2 : (y + h) // 2, x // 2 : (x + w) // 2]
                 if blanks[index]:
-                    _black(luma_out, chroma_out, video)
+                    black(luma_out, chroma_out, video)
                 else:
                     self._tile(source, video, stored(crops[index], video), index, luma_out, chroma_out)
         made = replace(
@@ -67,7 +67,7 @@ class ComposeCpu(Node[ComposeConfig]):
     def _tile(
         self, source: Plane, video: Video, crop: Box, index: int, luma_out: Plane, chroma_out: Plane
     ) -> None:
-        luma, chroma = _planes(source)
+        luma, chroma = planes(source)
         luma, chroma = luma[: video.height, : video.width], chroma[: (video.height + 1) // 2]
         chroma = chroma[:, : (video.width + 1) // 2]
         pairs = ((luma, luma_out, crop), (chroma, chroma_out, siting(crop, luma_out.shape, video.rotation)))
@@ -82,14 +82,14 @@ class ComposeCpu(Node[ComposeConfig]):
             target[:] = np.rot90(upright, -turns)
 
 
-def _planes(picture: Plane) -> tuple[Plane, Plane]:
+def planes(picture: Plane) -> tuple[Plane, Plane]:
     """Luma ``[h, w]`` and chroma ``[h/2, w/2, 2]`` of one NV12 picture."""
     rows, width = picture.shape
     height = rows * 2 // 3
     return picture[:height], picture[height:].reshape(height // 2, width // 2, 2)
 
 
-def _black(luma: Plane, chroma: Plane, video: Video) -> None:
+def black(luma: Plane, chroma: Plane, video: Video) -> None:
     luma[:] = 0 if video.color.range == "pc" else 16
     chroma[:] = 128
 

@@ -29,7 +29,7 @@ def cubic(shift: float) -> Floats:
     """
     t = shift
     taps = [-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, -(t**2) + t**3]
-    return np.array(taps, np.float32) / 2
+    return np.array([tap / 2 for tap in taps], np.float32)
 
 
 class Resampler:
@@ -72,7 +72,7 @@ class Resampler:
                 view, width, height, "gray", interpolation=Interpolation.BICUBIC, threads=1
             )
             stride = done.planes[0].line_size
-            out[:] = np.frombuffer(done.planes[0], np.uint8).reshape(-1, stride)[:height, :width]
+            out[:] = np.frombuffer(memoryview(done.planes[0]), np.uint8).reshape(-1, stride)[:height, :width]
 
 
 def _cut(plane: Plane, left: int, top: int, right: int, bottom: int) -> Plane:
