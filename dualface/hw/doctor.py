@@ -5,6 +5,7 @@ Returns values; printing is the caller's.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import shutil
@@ -139,41 +140,36 @@ def _models() -> Iterator[Check]:
 def _folders() -> Iterator[Check]:
     from dualface import paths
 
-    for name, folder in (("cache", paths.cache_dir()), ("runtime", paths.runtime_dir())):
-        ok = _writable(folder)
-        hint = "" if ok else "Make it writable, or set DUALFACE_HOME to a folder that is."
-        yield Check(f"{name} folder", ok, f"{folder}{'' if ok else ' cannot be written'}", hint)
+    for name, folder in (("cache", paths.cache_dir), ("runtime", paths.runtime_dir)):
+        try:
+            yield Check(f"{name} folder", True, str(_writable(folder())))
+        except OSError as error:
+            hint = "Make it writable, or set DUALFACE_HOME to a folder that is."
+            yield Check(f"{name} folder", False, f"cannot be written ({error})", hint)
     for name, folder in (("config groups", paths.conf_dir()), ("model descriptors", paths.models_dir())):
         ok = folder.is_dir() and any(folder.iterdir())
         hint = "" if ok else "Install dualface again."
         yield Check(name, ok, f"{folder}{'' if ok else ' is missing'}", hint)
 
 
-def _writable(folder: Path) -> bool:
+def _writable(folder: Path) -> Path:
     trial = folder / f".trial-{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError:
-        return False
-    return True
+    trial.touch()
+    trial.unlink()
+    return folder
 
 
 def _room() -> Iterator[Check]:
     from dualface import paths
 
-    for name, folder in (("disk for outputs", Path.cwd()), ("disk for the cache", paths.cache_dir())):
-        free = shutil.disk_usage(_existing(folder)).free >> 20
-        hint = "" if free >= DISK_MB else "Make room; a video of an hour takes 2 to 4 GB."
-        yield Check(name, free >= DISK_MB, f"{free} MB free", hint)
+    for name, folder in (("disk for outputs", Path.cwd), ("disk for the cache", paths.cache_dir)):
+        with contextlib.suppress(OSError):  # a cache that cannot be made is a finding above
+            free = shutil.disk_usage(folder()).free >> 20
+            hint = "" if free >= DISK_MB else "Make room; a video of an hour takes 2 to 4 GB."
+            yield Check(name, free >= DISK_MB, f"{free} MB free", hint)
     total = system.memory_mb()
     hint = "" if total >= MEMORY_MB else f"dualface needs {MEMORY_MB} MB; use a smaller hw.decode_batch."
     yield Check("memory", total >= MEMORY_MB, f"{total} MB, {system.cpu_cores()} cores", hint)
-
-
-def _existing(folder: Path) -> Path:
-    return next((p for p in (folder, *folder.parents) if p.exists()), Path.cwd())
 
 
 def _gpu(machine: Layer) -> Iterator[Check]:

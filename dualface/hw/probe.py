@@ -46,10 +46,7 @@ def probe(refresh: bool = False, *, packages: Iterable[str] = (), cache: Path | 
     (see `asked`). ``refresh`` measures again whatever the cache says; ``cache`` is the file to
     use instead of the user's. A cache that cannot be read or written is left alone.
     """
-    if cache is None:
-        from dualface.paths import cache_dir
-
-        cache = cache_dir() / "hardware.json"
+    cache = cache or _users_cache()
     with _nvml() as (nvml, why):
         key = {"format": FORMAT, "gpus": _identities(nvml) if nvml else [], "packages": _versions()}
         gpus = None if refresh else _cached(cache, key)
@@ -206,7 +203,18 @@ def _cpu_values() -> dict[str, Any]:
     }
 
 
-def _cached(path: Path, key: dict[str, Any]) -> list[dict[str, Any]] | None:
+def _users_cache() -> Path | None:
+    from dualface.paths import cache_dir
+
+    try:
+        return cache_dir() / "hardware.json"
+    except OSError:
+        return None
+
+
+def _cached(path: Path | None, key: dict[str, Any]) -> list[dict[str, Any]] | None:
+    if path is None:
+        return None
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         gpus = kept["gpus"] if kept["key"] == key else None
@@ -217,7 +225,9 @@ def _cached(path: Path, key: dict[str, Any]) -> list[dict[str, Any]] | None:
         return None
 
 
-def _store(path: Path, key: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
+def _store(path: Path | None, key: dict[str, Any], gpus: list[dict[str, Any]]) -> None:
+    if path is None:
+        return
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,8 @@ def test_a_preset_on_a_machine_without_a_gpu_falls_back_to_the_cpu() -> None:
         "hw.gpus=[NVIDIA GeForce RTX 5090] (rtx5090) is dropped: no NVIDIA GPU was found on this machine; "
         "using [] from probed; the other GPU settings of this layer are left out too.",
         "hw.packages=[av, cv2, onnx, onnxruntime, torch, cupy, tensorrt, PyNvVideoCodec] (rtx5090) is "
-        "dropped: PyNvVideoCodec, cupy, tensorrt, torch are not here; using [av, cv2, onnx, onnxruntime] from probed.",
+        "dropped: PyNvVideoCodec, cupy, tensorrt, torch are not here; "
+        "using [av, cv2, onnx, onnxruntime] from probed.",
         "hw.cpu_cores=16 (rtx5090) is dropped: this machine has 6; using 6 from probed.",
         "hw.memory_mb=65536 (rtx5090) is dropped: this machine has 9000; using 9000 from probed.",
     )

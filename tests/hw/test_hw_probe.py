@@ -118,6 +118,14 @@ def test_a_cache_that_cannot_be_written_is_left_alone(nvml: FakeNvml, tmp_path: 
     assert probe(cache=tmp_path / "file" / "c.json").values["features"]
 
 
+def test_a_cache_folder_that_cannot_be_made_is_left_alone(
+    nvml: FakeNvml, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("DUALFACE_HOME", str(tmp_path / "file"))
+    assert probe().values["features"] == ["cuda", "nvdec", "nvenc"]
+
+
 def test_the_users_cache_is_used_by_default(nvml: FakeNvml) -> None:
     from dualface.paths import cache_dir
 
