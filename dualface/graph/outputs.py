@@ -39,7 +39,7 @@ class Outputs:
         Makes the folder, and removes what a killed run left of the same output. Raises
         `InputError` where ``path`` cannot become a file or another node already writes it.
         """
-        path = Path(os.path.realpath(path)) if path.is_symlink() else path.absolute()
+        path = Path(os.path.realpath(path)) if os.path.islink(path) else path.absolute()
         if self._owner.setdefault(path, owner) != owner:
             raise InputError(
                 f"{path} would be written by two nodes, '{self._owner[path]}' and '{owner}'; "
