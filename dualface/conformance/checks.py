@@ -1,0 +1,312 @@
+"""The contract of a node, as checks that any node can be put through."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dualface.conformance.made_up import Batch, make_batches, make_job, scenarios
+from dualface.conformance.values import copied, faults, same
+from dualface.graph.candidates import role_misfit
+from dualface.graph.job import Job
+from dualface.graph.node import Bounded, Context, Event, Needs, Node, NodeConfig, Stateless, Unbounded
+from dualface.graph.options import describe, parse
+from dualface.graph.ports import Port
+from dualface.graph.registry import Kind, installed, kind_of
+from dualface.graph.types import Memory
+
+
+def check_node(
+    kind: Kind | type[Node[Any]],
+    config: Mapping[str, Any] | NodeConfig | None = None,
+    *,
+    job: Job | None = None,
+    feeds: Sequence[Sequence[Batch]] | None = None,
+) -> None:
+    """Put a node through its contract; AssertionError lists every breach in sentences.
+
+    ``config`` holds options, ``job`` a real job for nodes that read or write files. ``feeds``
+    are runs of batches (a value for each input) for types of port that cannot be made up.
+    Nodes that need a GPU are only checked as far as one can without.
+    """
+    found = list(breaches(kind, config, job=job, feeds=feeds))
+    name = kind.name if isinstance(kind, Kind) else kind.kind or kind.__name__
+    if found:
+        raise AssertionError(f"{name} breaks the contract of nodes:\n" + "\n".join(f"- {b}" for b in found))
+
+
+def breaches(
+    kind: Kind | type[Node[Any]],
+    config: Mapping[str, Any] | NodeConfig | None = None,
+    *,
+    job: Job | None = None,
+    feeds: Sequence[Sequence[Batch]] | None = None,
+) -> Iterator[str]:
+    """Every way in which a node breaks its contract, as sentences; see `check_node`."""
+    kind = kind if isinstance(kind, Kind) else kind_of(kind)
+    yield from _declared(kind)
+    if not isinstance(config, NodeConfig):
+        made, problems = parse(kind.config, config or {}, "config", kind.name)
+        yield from (f"its options do not parse: {problem}" for problem in problems)
+        if made is None:
+            return
+        config = made
+    yield from _pure(kind, config)
+    if "cuda" in kind.cls.needs(config, Memory.CPU).features:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        runs = _runs(kind, config, job, feeds, Path(folder))
+        for name, here, batches in runs:
+            try:
+                yield from (f"{name}: {breach}" for breach in _checked(kind, config, here, batches))
+            except Exception as error:
+                yield f"{name}: it raises {type(error).__name__}: {error}"
+
+
+def _declared(kind: Kind) -> Iterator[str]:
+    """What is written: documentation, defaults, ports."""
+    if not (kind.cls.__doc__ or "").strip():
+        yield "the class has no docstring, which is what action=nodes shows"
+    for option in describe(kind.config):
+        if not option.doc:
+            yield f"the option '{option.name}' has no comment, which is its help text"
+    if misfit := role_misfit(kind, installed().roles.get(kind.role)):
+        yield f"it does not fit its role: {misfit}"
+
+
+def _pure(kind: Kind, config: NodeConfig) -> Iterator[str]:
+    """What is asked before a run must be the same whenever it is asked."""
+    for memory in Memory:
+        needs = kind.cls.needs(config, memory)
+        if not isinstance(needs, Needs):
+            yield f"needs() gives {type(needs).__name__}, not Needs"
+        elif needs != kind.cls.needs(config, memory):
+            yield "needs() gives something else each time"
+    lookahead, state = kind.cls.lookahead(config), kind.cls.state(config)
+    if not isinstance(lookahead, int) or lookahead < 0:
+        yield f"lookahead() gives {lookahead!r}, not a number of frames"
+    if not isinstance(state, Stateless | Bounded | Unbounded):
+        yield f"state() gives {state!r}, which is no State"
+    if (lookahead, state) != (kind.cls.lookahead(config), kind.cls.state(config)):
+        yield "lookahead() or state() gives something else each time"
+
+
+def _runs(
+    kind: Kind,
+    config: NodeConfig,
+    job: Job | None,
+    feeds: Sequence[Sequence[Batch]] | None,
+    folder: Path,
+) -> Iterator[tuple[str, Job, list[Batch]]]:
+    """What to run the node on."""
+    if feeds is not None or not kind.ports.inputs:
+        for number, feed in enumerate(feeds or [[]], 1):
+            yield f"feed {number}", job or _job_of(feed, folder), list(feed)
+        return
+    bound = {str(variable): mark for variable, mark in kind.cls.binds(config).items()}
+    inputs = {n: _bound(port, bound) for n, port in kind.ports.inputs.items()}
+    for scenario in scenarios():
+        here = job or make_job(scenario.video, sum(scenario.lengths), folder)
+        yield scenario.name, here, make_batches(scenario, inputs, config)
+
+
+def _bound(port: Port, bound: Mapping[str, Any]) -> Port:
+    """A port whose pixel format is the one that the options decide."""
+    pixel = port.type.format
+    if not isinstance(pixel, str):
+        return port
+    return replace(port, type=replace(port.type, format=bound.get(pixel, pixel)))
+
+
+def _job_of(feed: Sequence[Batch], folder: Path) -> Job:
+    videos = [value.video for value in (feed[0].values() if feed else ()) if hasattr(value, "video")]
+    return make_job(videos[0] if videos else scenarios()[0].video, 0, folder)
+
+
+def _checked(kind: Kind, config: NodeConfig, job: Job, batches: list[Batch]) -> Iterator[str]:
+    """One scenario, several times over."""
+    yield from _life(kind, config, job)
+    run = Run(kind, config, job)
+    answers = run.all(batches)
+    yield from run.breaches
+    again = Run(kind, config, job)
+    if not same(tuple(answers), tuple(again.all(batches))):
+        yield "the same inputs give other answers the second time"
+    if not kind.ports.outputs or not kind.ports.inputs or run.breaches:
+        return
+    state = kind.cls.state(config)
+    if isinstance(state, Stateless):
+        if kind.cls.lookahead(config) == 0 and batches:
+            alone = Run(kind, config, job).all(batches[-1:])
+            if not same(tuple(alone), tuple(answers[-1:])):
+                yield "it calls itself stateless, but the last batch alone is answered otherwise"
+        return
+    yield from _resumed(kind, config, job, batches, answers)
+    if isinstance(state, Bounded):
+        yield from _warmed_up(kind, config, job, batches, answers, state.frames)
+
+
+def _life(kind: Kind, config: NodeConfig, job: Job) -> Iterator[str]:
+    """Closing must be safe however far the node got."""
+    for what in ("open() failed", "nothing was processed"):
+        node = kind.cls(config)
+        try:
+            if what == "nothing was processed":
+                node.open(Run(kind, config, job).context)
+        finally:
+            try:
+                node.close()
+            except Exception as error:
+                yield f"close() raises {type(error).__name__} when {what}: {error}"
+
+
+def _resumed(
+    kind: Kind, config: NodeConfig, job: Job, batches: list[Batch], answers: list[Any]
+) -> Iterator[str]:
+    """A node that takes up another's snapshot goes on as that one would have."""
+    half = len(batches) // 2
+    if not half:
+        return
+    first, second = Run(kind, config, job), Run(kind, config, job)
+    head = first.some(batches[:half])
+    snapshot = {name: np.array(array) for name, array in first.node.snapshot().items()}
+    for name, array in snapshot.items():
+        if array.dtype == object:
+            yield f"snapshot()['{name}'] is no plain array"
+            return
+    first.node.close()
+    second.start()
+    second.owed = list(first.owed)
+    second.node.restore(snapshot)
+    tail = second.rest(batches[half:])
+    if not same(tuple(answers), tuple([*head, *tail])):
+        empty = "" if snapshot else "; its snapshot is empty"
+        yield f"it does not go on as before after restore(snapshot()){empty}"
+
+
+def _warmed_up(
+    kind: Kind, config: NodeConfig, job: Job, batches: list[Batch], answers: list[Any], frames: int
+) -> Iterator[str]:
+    """Started early enough, a node with bounded memory gives the same answers."""
+    lengths = [_length(batch) for batch in batches]
+    for start in range(1, len(batches)):
+        skip = next(
+            (i for i in range(1, len(batches) - start) if sum(lengths[start : start + i]) >= frames), 0
+        )
+        if skip:
+            late = Run(kind, config, job).all(batches[start:])
+            if not same(tuple(late[skip:]), tuple(answers[start + skip :])):
+                yield f"it remembers more than the {frames} frames that it declares"
+            return
+
+
+class Run:
+    """A node running through batches, watched. ``breaches`` has what was seen."""
+
+    def __init__(self, kind: Kind, config: NodeConfig, job: Job) -> None:
+        self.kind, self.config, self.job = kind, config, job
+        self.node = kind.cls(config)
+        self.breaches: list[str] = []
+        self.owed: list[Batch] = []
+        self.folder = tempfile.TemporaryDirectory()
+        self.context = Context(
+            job=job, name="checked", batch=8, threads=1, emit=self._emit, stopping=lambda: False,
+            write_as=self._write_as, count=lambda name, value: None, report=lambda name, value: None,
+        )  # fmt: skip
+
+    def all(self, batches: Sequence[Batch]) -> list[Any]:
+        """Open, run through all batches, finish, close; the answers in order."""
+        self.start()
+        return self.rest(batches)
+
+    def start(self) -> None:
+        self.node.open(self.context)
+
+    def rest(self, batches: Sequence[Batch]) -> list[Any]:
+        """The answers to ``batches`` and all that are still owed; then close."""
+        try:
+            answers = self._some(batches) if self.kind.ports.inputs else self._source()
+            for answer in self.node.finish():
+                self._answer(answer, answers)
+            if self.owed:
+                self._breach(f"{len(self.owed)} batches were never answered")
+        finally:
+            self.node.close()
+            self.folder.cleanup()
+        return answers
+
+    def some(self, batches: Sequence[Batch]) -> list[Any]:
+        """Open, and the answers so far."""
+        self.start()
+        return self._some(batches)
+
+    def _some(self, batches: Sequence[Batch]) -> list[Any]:
+        answers: list[Any] = []
+        most = self.kind.cls.lookahead(self.config)
+        for batch in batches:
+            before = {name: copied(value) for name, value in batch.items()}
+            answer = self.node.process(**batch)
+            for name, value in batch.items():
+                if not same(before[name], value):
+                    self._breach(f"it changes its input '{name}'")
+            if not self.kind.ports.outputs:
+                if answer is not None:
+                    self._breach("process gives a value, although it is annotated -> None")
+                continue
+            self.owed.append(batch)
+            if answer is not None:
+                self._answer(answer, answers)
+            if (late := sum(map(_length, self.owed))) > most:
+                self._breach(f"{late} frames are unanswered, but its look-ahead is {most}")
+        return answers
+
+    def _source(self) -> list[Any]:
+        answers: list[Any] = []
+        while (answer := self.node.process()) is not None:
+            self.owed.append({})
+            self._answer(answer, answers)
+        if not answers:
+            self._breach("the source gives nothing")
+        return answers
+
+    def _answer(self, answer: Any, answers: list[Any]) -> None:
+        """Check an answer to the oldest batch that has none."""
+        if not self.owed:
+            self._breach("there are more answers than batches")
+            return
+        batch = self.owed.pop(0)
+        ports = self.kind.ports
+        values = {name: getattr(answer, name, None) if name else answer for name in ports.outputs}
+        framed = [value for value in (*batch.values(), *values.values()) if hasattr(value, "pts")]
+        pts = framed[0].pts if framed else None
+        length = _length(batch) if batch else len(framed[0].pts) if framed else self.context.batch
+        for name, value in values.items():
+            label = f"output '{name}'" if name else "its output"
+            if not isinstance(value, ports.outputs[name].type.value):
+                self._breach(f"{label} is a {type(value).__name__}, not {ports.outputs[name].type}")
+                continue
+            for fault in faults(value, length if hasattr(value, "__len__") else 0, pts):
+                self._breach(f"{label}: {fault}")
+        answers.append(copied(answer))
+
+    def _emit(self, event: Event) -> None:
+        if not isinstance(event, Event):
+            self._breach(f"it emits a {type(event).__name__}, not an Event")
+
+    def _write_as(self, path: Path) -> Path:
+        if path not in self.kind.cls.writes(self.config, self.job):
+            self._breach(f"it writes {path.name}, which writes() does not name")
+        return Path(self.folder.name) / path.name
+
+    def _breach(self, sentence: str) -> None:
+        if sentence not in self.breaches:
+            self.breaches.append(sentence)
+
+
+def _length(batch: Batch) -> int:
+    return max((len(value) for value in batch.values() if hasattr(value, "__len__")), default=0)
