@@ -80,7 +80,7 @@ def schedule(graph: Graph, hardware: Hardware, jobs: Sequence[Job], *, overflow:
         raise RequestError([_no_slot(shares[0], hardware)])
     used = shares[: len(counts)]
     slots = _slots(used, counts, places, hardware)
-    notes.insert(0, _limit_note(used[0], hardware, len(slots), len(queue)))
+    notes.insert(0, _limit_note(used, hardware, len(slots), len(queue)))
     return Plan(
         hardware,
         tuple(share.pipeline for share in used),
@@ -204,26 +204,32 @@ def _slots(
     return tuple(slots)
 
 
-def _limit_note(share: _Share, hardware: Hardware, slots: int, jobs: int) -> str:
+def _limit_note(shares: Sequence[_Share], hardware: Hardware, slots: int, jobs: int) -> str:
     if not jobs:
         return "No jobs: the plan shows one pipeline and no slots."
     many = f"{_count(slots, 'slot')} for {_count(jobs, 'job')}"
     if slots >= jobs:
         return f"{many}: every job has a slot of its own."
-    if not share.gpu:
-        return f"{many}: hw.cpu_slots is {hardware.cpu_slots}; the other jobs wait their turn."
-    return f"{many}: {_scarcest(share, hardware)}; the other jobs wait their turn."
+    if not shares[-1].gpu:
+        cause = f"hw.cpu_slots is {hardware.cpu_slots}"
+    elif len(shares) > 1 and len(_places(shares[1], hardware, Counter(limits(hardware)), slots + 1)) > slots:
+        cause = f"hw.cpu_cores ({hardware.cpu_cores}) feed no more software encoders"
+    else:
+        cause = _scarcest(shares[-1], hardware)
+    return f"{many}: {cause}; the other jobs wait their turn."
 
 
 def _scarcest(share: _Share, hardware: Hardware) -> str:
     """What limits the slots of the first GPU, as part of a sentence."""
     name = f"gpu{min(gpu.index for gpu in hardware.gpus)}"
     units = limits(hardware)
-    word = min(sorted(share.units), key=lambda w: units[f"{name}-{w}"] // share.units[w])
-    if word == "vram":
+    allows = {word: units[f"{name}-{word}"] // count for word, count in sorted(share.units.items())}
+    least = [word for word, slots in allows.items() if slots == min(allows.values())]
+    if least == ["vram"]:
         limit = units[f"{name}-vram"] * VRAM_UNIT_MB
         return f"VRAM is the limit ({limit} MB on a GPU, {share.vram_mb} MB a slot)"
-    return f"{SETTING[word]} is the limit ({units[f'{name}-{word}']} on a GPU)"
+    names = " and ".join(SETTING[word] for word in least)
+    return f"{names} {'is' if len(least) == 1 else 'are'} the limit ({min(allows.values())} on a GPU)"
 
 
 def _overflow_note(hardware: Hardware, overflow: Graph | None, jobs: int, hard: int, soft: int) -> str:
@@ -258,8 +264,8 @@ def _too_much_vram(
     return Problem(
         "vram-per-stream",
         "hw.vram_per_stream_mb",
-        f"one slot for {name}({video.width}x{video.height}) needs {need} MB of GPU memory with batches of "
-        f"{made.batch}, but hw.vram_per_stream_mb is {hardware.vram_per_stream_mb}.",
+        f"one slot for {name}({video.width}x{video.height}) needs {need} MB of GPU memory even with batches "
+        f"of {made.batch}, but hw.vram_per_stream_mb is {hardware.vram_per_stream_mb}.",
         "Raise it, or lower hw.queue_batches or the graph's look-ahead.",
     )
 

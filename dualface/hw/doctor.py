@@ -146,10 +146,10 @@ def _folders() -> Iterator[Check]:
         except OSError as error:
             hint = "Make it writable, or set DUALFACE_HOME to a folder that is."
             yield Check(f"{name} folder", False, f"cannot be written ({error})", hint)
-    for name, folder in (("config groups", paths.conf_dir()), ("model descriptors", paths.models_dir())):
-        ok = folder.is_dir() and any(folder.iterdir())
+    for name, packed in (("config groups", paths.conf_dir()), ("model descriptors", paths.models_dir())):
+        ok = packed.is_dir() and any(packed.iterdir())
         hint = "" if ok else "Install dualface again."
-        yield Check(name, ok, f"{folder}{'' if ok else ' is missing'}", hint)
+        yield Check(name, ok, f"{packed}{'' if ok else ' is missing'}", hint)
 
 
 def _writable(folder: Path) -> Path:

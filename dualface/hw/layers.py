@@ -39,7 +39,7 @@ FALLBACK: Mapping[str, Any] = {
     "cuda_streams": 1,
     "decode_sessions": 1,
     "encode_sessions": 1,
-    "decode_batch": 8,
+    "decode_batch": 4,  # a CPU gains nothing from more, and each frame in flight costs memory
     "infer_batch": 8,
     "queue_batches": 2,
     "encode_overflow": "wait",

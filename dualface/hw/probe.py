@@ -180,6 +180,7 @@ def _gpu_values(gpus: list[dict[str, Any]]) -> dict[str, Any]:
         "cuda_streams": streams,
         "decode_sessions": streams if decode else 0,
         "encode_sessions": min(streams, 2 * encode),
+        "decode_batch": 8,
     }
 
 

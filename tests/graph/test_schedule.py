@@ -170,7 +170,17 @@ def test_rtx5090_fills_two_nvenc_slots_and_two_in_software() -> None:
     assert plan.slots[0].leases == {"gpu0-decode": 1, "gpu0-encode": 1, "gpu0-stream": 1, "gpu0-vram": 24}
     assert "gpu0-encode" not in plan.slots[2].leases
     assert {slot.threads for slot in plan.slots} == {4}
+    assert plan.notes[0] == (
+        "4 slots for 6 jobs: hw.decode_sessions and hw.cuda_streams and hw.vram_limit_gb are the limit "
+        "(4 on a GPU); the other jobs wait their turn."
+    )
     assert any("2 more slots encode in software" in note for note in plan.notes)
+
+
+def test_software_encoders_stop_where_cores_do() -> None:
+    plan = schedule(GRAPH, dataclasses.replace(RTX, cpu_cores=6), jobs(*[100] * 6), overflow=SOFT)
+    assert shape(plan) == [("gpu0.1", 0), ("gpu0.2", 0), ("gpu0.3", 1)]
+    assert "hw.cpu_cores (6) feed no more software encoders" in plan.notes[0]
 
 
 @pytest.mark.parametrize(
