@@ -109,8 +109,10 @@ class Output:
         except (ValueError, av.error.FFmpegError):
             return False
         copy.metadata.update(_tags(track.stream.metadata))
+        # Where MP4 players look for a track's name; elsewhere it would be a tag without meaning.
+        copy.metadata.pop("handler_name", None)
         if self.suffix != ".mkv" and (title := track.stream.metadata.get("title")):
-            copy.metadata["handler_name"] = title  # where MP4 players look for a track's name
+            copy.metadata["handler_name"] = title
         copy.disposition = track.stream.disposition
         self.copies[track.index] = copy
         return True

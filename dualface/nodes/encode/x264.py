@@ -118,6 +118,7 @@ class X264(Node[X264Config]):
         threads = max(1, self.context.threads)
         stream.codec_context.thread_count = threads if threads == 1 else math.ceil(1.5 * threads)
         stream.codec_context.thread_type = "FRAME"
+        stream.disposition = av.stream.Disposition.default
         self.encoder = stream
         self.output.carry(source.media, config.audio == "copy")
 
