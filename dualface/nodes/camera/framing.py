@@ -51,6 +51,11 @@ class Framing:
         crop_height = self.snap_height(self.largest)
         return self.rest(np.array([self.width / 2, (self.height - crop_height) / 2, crop_height]), top=True)
 
+    def room(self, anchor: Array) -> float:
+        """The tallest crop that still holds this anchor in its place within the frame."""
+        across = 2 * min(anchor[0], self.width - anchor[0]) / float(self.aspect)
+        return float(min(across, anchor[1] / self.eyes, (self.height - anchor[1]) / (1 - self.eyes)))
+
     def snap_height(self, height: float) -> float:
         """The nearest height whose crop has an even whole width and height, if such a one is near."""
         step = 2 * self.aspect.denominator
@@ -93,12 +98,14 @@ def anchors(people: People, tiles: int) -> Array:
     return out
 
 
-def heights(sizes: Array, framings: tuple[Framing, ...], ratio: float) -> Array:
-    """Crop heights ``[tiles]`` for faces of these sizes (NaN: nobody), the heads equally large.
+def heights(middle: Array, framings: tuple[Framing, ...], ratio: float, tightest: float) -> Array:
+    """Crop heights ``[tiles]`` for these anchors ``[tiles, 3]`` (NaN: nobody), heads equally large.
 
-    Each crop is ``ratio`` faces high. Where a tile's limit on enlarging asks for a taller crop,
-    the others follow, so that heads stay the same size; the frame has the last word.
+    Each crop is ``ratio`` faces high; down to ``tightest`` where a head is so near the frame's edge
+    that a taller crop could not hold it in its place; taller where a tile may not enlarge so much.
+    What one tile needs, the others follow. The frame has the last word.
     """
-    wanted = [max(ratio, f.smallest / s) for s, f in zip(sizes, framings, strict=True) if np.isfinite(s)]
-    common = max(wanted, default=ratio)
-    return np.array([min(common * s, f.largest) for s, f in zip(sizes, framings, strict=True)])
+    there = [(a, f) for a, f in zip(middle, framings, strict=True) if np.isfinite(a[0])]
+    common = min([ratio, *(max(f.room(a) / a[2], tightest) for a, f in there)])
+    common = max([common, *(f.smallest / a[2] for a, f in there)])
+    return np.array([min(common * a[2], f.largest) for a, f in zip(middle, framings, strict=True)])

@@ -19,6 +19,7 @@ class Rules:
     """The numbers of `SteadyConfig` that decide; see there."""
 
     face_ratio: float
+    tightest: float
     dead_zone: float
     zoom_zone: float
     pan_speed: float
@@ -66,7 +67,7 @@ class Operator:
             seen = ahead[np.isfinite(ahead[:, index, 0]), index]
             if len(seen) >= min(FEWEST, len(ahead)):
                 middle[index] = np.median(seen, axis=0)
-        tall = heights(middle[:, 2], self.framings, self.rules.face_ratio)
+        tall = heights(middle, self.framings, self.rules.face_ratio, self.rules.tightest)
         return [
             np.array([m[0], m[1], h]) if np.isfinite(m[0]) else None
             for m, h in zip(middle, tall, strict=True)

@@ -25,6 +25,7 @@ class SteadyConfig(NodeConfig):
     layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # the tiles to fill
     lookahead: int = 45  # frames of future that a decision sees
     face_ratio: float = 3.2  # height of the crop in face boxes; 3.2 makes a head 40% of the tile
+    tightest: float = 2.6  # the same for a head near the frame's edge: a head of half the tile
     eyes: float = 0.34  # height of the eyes in the tile, from the top, 0..1
     upscale: float = 2.0  # enlarge the source at most so many times
     dead_zone: float = 0.04  # rest while the head is less than this share of the tile away
@@ -42,8 +43,8 @@ class SteadyConfig(NodeConfig):
             raise ValueError(f"lookahead is {self.lookahead}, but a number of frames is 0 or more")
         if not 0 < self.eyes < 1:
             raise ValueError(f"eyes is {self.eyes}, but a share of the tile's height is between 0 and 1")
-        if self.face_ratio < 1:
-            raise ValueError(f"face_ratio is {self.face_ratio}; below 1 the face does not fit the tile")
+        if not 1 <= self.tightest <= self.face_ratio:
+            raise ValueError(f"tightest is {self.tightest}; it lies between 1 and face_ratio {self.face_ratio}")
         for name in ("upscale", "pan_speed", "pan_acceleration", "zoom_rate", "move_seconds", "wide_seconds"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but has to be more than 0")

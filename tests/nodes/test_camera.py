@@ -1,0 +1,200 @@
+"""camera/steady: what the picture needs, measured on paths of heads that are known."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dualface.graph.job import Job
+from dualface.graph.node import Context
+from dualface.graph.types import Cuts, People, Video
+from dualface.nodes.camera.steady import Steady, SteadyConfig
+
+BOX = 200.0  # a face's height
+
+
+def context(video: Video | None = None) -> Context:
+    video = video or Video(1920, 1080, Fraction(1, 30))
+    job = Job("x", "x.mp4", Path("y.mp4"), video, 0, 0.0, "h264", "yuv420p")
+    return Context(job, "camera", 8, 1, lambda e: None, lambda: False, lambda p: p,
+                   lambda n, v: None, lambda n, v: None)  # fmt: skip
+
+
+def people(heads: np.ndarray, size: float = BOX) -> People:
+    """``heads [n, tiles, 2]``: middles of faces, NaN where there is none."""
+    there = np.isfinite(heads[:, :, 0])
+    half = np.array([0.4 * size, size / 2])
+    middle = heads[there]
+    boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
+    sides = np.nonzero(there)[1]
+    k = len(sides)
+    return People(there.sum(1), boxes, np.ones(k, np.float32), np.full((k, 5, 2), np.nan, np.float32),
+                  sides.copy(), sides.copy(), sides)  # fmt: skip
+
+
+def crops(heads: np.ndarray, cut: int | None = None, batch: int = 8, video: Video | None = None,
+          size: float = BOX, **options: Any) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    node = Steady(SteadyConfig(**options))
+    node.open(context(video))
+    flags = np.arange(len(heads)) == (-1 if cut is None else cut)
+    seconds = np.arange(len(heads)) / 30
+    shots, owed = [], 0
+    for a in range(0, len(heads), batch):
+        part = slice(a, a + batch)
+        owed += len(heads[part])
+        answer = node.process(people(heads[part], size), Cuts(flags[part], seconds[part]))
+        if answer is not None:
+            shots.append(answer)
+            owed -= len(answer)
+        assert owed <= Steady.lookahead(node.config)
+    shots += list(node.finish())
+    node.close()
+    return np.concatenate([s.crops for s in shots]), np.concatenate([s.blank for s in shots])
+
+
+def two(n: int, seed: int = 0, noise: float = 4.0) -> np.ndarray:
+    """Two people who sit nearly still, seen by a detector that trembles."""
+    rng = np.random.default_rng(seed)
+    return np.array([[600.0, 450.0], [1350.0, 450.0]]) + rng.normal(0, noise, (n, 2, 2))
+
+
+def eyes(crop: np.ndarray) -> np.ndarray:
+    return np.stack([(crop[..., 0] + crop[..., 2]) / 2, crop[..., 1] + 0.34 * (crop[..., 3] - crop[..., 1])], -1)
+
+
+def test_a_trembling_detection_moves_nothing_and_frames_the_head() -> None:
+    crop, blank = crops(two(150))
+    assert not blank.any()
+    assert np.ptp(crop, axis=0).max() == 0
+    height = crop[0, :, 3] - crop[0, :, 1]
+    assert np.allclose(height, 3.2 * BOX, rtol=0.03)
+    assert np.allclose((crop[0, :, 2] - crop[0, :, 0]) / height, 960 / 1080)
+    assert np.abs(eyes(crop)[0] - [[600, 430], [1350, 430]]).max() < 0.03 * height[0]
+    assert (crop % 2 == 0).all()  # rests lie on whole chroma pixels
+
+
+def test_a_walk_is_followed_softly_and_within_the_limits() -> None:
+    heads = two(400, noise=3)
+    heads[100:250, 0, 0] += np.linspace(0, 150, 150)
+    heads[250:, 0, 0] += 150
+    crop, _ = crops(heads)
+    centre = eyes(crop)[:, 0].astype(float) * 960 / (crop[:, 0, 2] - crop[:, 0, 0])[:, None]
+    speed = np.diff(centre, axis=0)
+    acceleration = np.linalg.norm(np.diff(speed, axis=0), axis=1)
+    assert np.linalg.norm(speed, axis=1).max() * 30 <= 137
+    assert acceleration.mean() <= 0.15
+    assert np.percentile(acceleration, 95) <= 0.6
+    assert abs(eyes(crop)[-1, 0, 0] - 750) < 0.05 * 640
+    off = np.abs(eyes(crop)[:, 0, 0] - heads[:, 0, 0]) / 569
+    assert np.median(off) <= 0.05
+    assert np.percentile(off, 95) <= 0.10
+
+
+def test_a_cut_is_a_jump_at_its_frame_and_never_before() -> None:
+    heads = two(120)
+    heads[60:, :, 0] += 200
+    crop, _ = crops(heads, cut=60)
+    assert np.ptp(crop[:60], axis=0).max() == 0
+    assert np.ptp(crop[60:], axis=0).max() == 0
+    assert np.abs(eyes(crop)[60, :, 0] - [800, 1550]).max() < 30
+
+
+@pytest.mark.parametrize("missing", ["hold", "wide", "other", "blank"])
+def test_a_missing_person(missing: str) -> None:
+    heads = two(400)
+    heads[100:300, 1] = np.nan
+    crop, blank = crops(heads, missing=missing)
+    before, gone = crop[90, 1], crop[290, 1]
+    assert np.array_equal(crop[150, 1], before)  # held for two seconds
+    assert blank[290, 1] == (missing == "blank")
+    assert not blank[:150].any()
+    assert not blank[-1].any()
+    if missing == "hold":
+        assert np.array_equal(gone, before)
+    if missing == "wide":
+        assert gone[3] - gone[1] > 1000
+        assert np.abs(np.diff(crop[:, 1], axis=0)).max() < 30  # eased there and back
+    if missing == "other":
+        assert np.abs(eyes(gone) - eyes(crop[290, 0])).max() <= 4
+    assert np.abs(eyes(crop[-1, 1]) - [1350, 430]).max() < 30
+
+
+def test_both_heads_are_equally_large_where_only_one_may_not_grow() -> None:
+    crop, _ = crops(two(60, noise=0), size=100.0)
+    assert np.allclose(crop[0, 0, 3] - crop[0, 0, 1], 540)  # 2x at most
+    assert np.allclose(crop[0, 0, 2:] - crop[0, 0, :2], crop[0, 1, 2:] - crop[0, 1, :2])
+
+
+def test_one_false_detection_moves_nothing() -> None:
+    heads = two(200)
+    heads[:, 1] = np.nan
+    crop, _ = crops(heads)
+    heads[100, 1] = [1700, 900]
+    assert np.array_equal(crop, crops(heads)[0])
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        Video(480, 270, Fraction(1, 30)),
+        Video(1080, 1920, Fraction(1, 30)),
+        Video(1920, 1080, Fraction(1, 30), rotation=90),
+        Video(720, 576, Fraction(1, 30), pixel_aspect=Fraction(64, 45)),
+        Video(1365, 767, Fraction(1, 30)),
+        Video(16, 16, Fraction(1, 30)),
+    ],
+    ids=str,
+)
+def test_every_shape_of_source_gives_crops_inside_it_with_the_tiles_shape(video: Video) -> None:
+    width, height = video.display_size
+    rng = np.random.default_rng(1)
+    heads = rng.uniform([0, 0], [width, height], (1, 2, 2)) + rng.normal(0, 3, (90, 2, 2)).cumsum(0)
+    crop, _ = crops(heads, video=video, size=height / 6)
+    assert np.isfinite(crop).all()
+    assert (crop[..., :2] >= -1e-3).all()
+    assert (crop[..., 2] <= width + 1e-3).all()
+    assert (crop[..., 3] <= height + 1e-3).all()
+    shape = (crop[..., 2] - crop[..., 0]) / (crop[..., 3] - crop[..., 1]) * float(video.display_aspect)
+    assert np.allclose(shape, 960 / 1080, rtol=1e-4)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), batch=st.integers(1, 32), n=st.integers(1, 140), split=st.integers(0, 5))
+def test_the_batch_size_and_a_resume_change_nothing(seed: int, batch: int, n: int, split: int) -> None:
+    rng = np.random.default_rng(seed)
+    heads = two(n, seed) + rng.normal(0, 6, (n, 2, 2)).cumsum(0)
+    heads[rng.random((n, 2)) < 0.4] = np.nan
+    cut = n // 2 or None
+    expected, blank = crops(heads, cut=cut, batch=1)
+    got, got_blank = crops(heads, cut=cut, batch=batch)
+    assert np.isfinite(expected).all()
+    assert np.array_equal(expected, got)
+    assert np.array_equal(blank, got_blank)
+    node, answers = Steady(SteadyConfig()), []
+    node.open(context())
+    for i, a in enumerate(range(0, n, batch)):
+        if i == split:
+            taken = node.snapshot()
+            node = Steady(SteadyConfig())
+            node.open(context())
+            node.restore(taken)
+        part = slice(a, a + batch)
+        flags = np.arange(n)[part] == (cut or -1)
+        answer = node.process(people(heads[part]), Cuts(flags, np.arange(n)[part] / 30))
+        answers += [answer] if answer is not None else []
+    answers += list(node.finish())
+    assert np.array_equal(expected, np.concatenate([s.crops for s in answers]))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("eyes", 1.5), ("upscale", 0), ("lookahead", -1), ("tightest", 9), ("dead_zone", -1)]
+)
+def test_a_senseless_option_is_named_with_its_value(option: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{option} is {value}"):
+        SteadyConfig(**{option: value})
