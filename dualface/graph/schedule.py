@@ -228,7 +228,8 @@ def _scarcest(share: _Share, hardware: Hardware) -> str:
     if least == ["vram"]:
         limit = units[f"{name}-vram"] * VRAM_UNIT_MB
         return f"VRAM is the limit ({limit} MB on a GPU, {share.vram_mb} MB a slot)"
-    names = " and ".join(SETTING[word] for word in least)
+    *some, last = (SETTING[word] for word in least)
+    names = f"{', '.join(some)} and {last}" if some else last
     return f"{names} {'is' if len(least) == 1 else 'are'} the limit ({min(allows.values())} on a GPU)"
 
 

@@ -171,7 +171,7 @@ def test_rtx5090_fills_two_nvenc_slots_and_two_in_software() -> None:
     assert "gpu0-encode" not in plan.slots[2].leases
     assert {slot.threads for slot in plan.slots} == {4}
     assert plan.notes[0] == (
-        "4 slots for 6 jobs: hw.decode_sessions and hw.cuda_streams and hw.vram_limit_gb are the limit "
+        "4 slots for 6 jobs: hw.decode_sessions, hw.cuda_streams and hw.vram_limit_gb are the limit "
         "(4 on a GPU); the other jobs wait their turn."
     )
     assert any("2 more slots encode in software" in note for note in plan.notes)
