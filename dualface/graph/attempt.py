@@ -122,12 +122,17 @@ class Attempt:
         def report(name: str, value: object) -> None:
             step.reported[name] = value
 
+        def emit(event: Event) -> None:
+            # What a node finds wrong once it is being stopped is the stop: "the file breaks off".
+            if not self._line.aborted:
+                self.emit(event)
+
         return Context(
             job=self.job,
             name=step.place.name,
             batch=self._pipeline.batch,
             threads=self.slot.threads,
-            emit=self.emit,
+            emit=emit,
             stopping=lambda: self._line.aborted,
             write_as=functools.partial(self._outputs.write_as, owner=step.place.name),
             count=count,

@@ -328,6 +328,26 @@ def test_a_source_that_ends_because_it_is_stopped_makes_no_output(tmp_path: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_a_node_complains_of_while_it_is_stopped_is_not_told() -> None:
+    @node("fake/complaining")
+    class Complaining(Endless):
+        def close(self) -> None:
+            super().close()
+            self.context.emit(Event("warning", "the file breaks off"))
+
+    stop = threading.Event()
+
+    class Stop(Recorder):
+        def progress(self, job: Any, frames: int) -> None:
+            stop.set()
+
+    graph = make_graph(
+        place("source", Complaining, FakeConfig()), place("sink", Sink, FakeConfig(), a="source")
+    )
+    (result,) = run(make_plan(graph, [make_job()]), stop=stop, listener=Stop())
+    assert (result.status, result.events) == ("interrupted", ())
+
+
 def test_stop_before_the_start() -> None:
     stop = threading.Event()
     stop.set()
