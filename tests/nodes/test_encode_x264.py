@@ -174,3 +174,16 @@ def test_footage_keeps_times_and_sound(footage: Path, tmp_path: Path) -> None:
     assert video_times(tmp_path / "out.mp4") == video_times(source)
     (before,), (after,) = tracks(source, "audio"), tracks(tmp_path / "out.mp4", "audio")
     assert (after.data, after.times, after.tags["language"]) == (before.data, before.times, "eng")
+
+
+def test_matroska_keeps_sound_that_begins_before_zero(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.mp4", Film(sounds=[Sound()]))  # AAC in MP4 is primed before 0
+    copy(source, tmp_path / "out.mkv")
+    (before,), (after,) = tracks(source, "audio"), tracks(tmp_path / "out.mkv", "audio")
+    assert before.times[0] < 0
+    assert after.data == before.data
+    pairs = [
+        *zip(after.times, before.times, strict=True),
+        *zip(video_times(tmp_path / "out.mkv"), video_times(source), strict=True),
+    ]
+    assert max(abs(a - b) for a, b in pairs) <= Fraction(1, 1000)

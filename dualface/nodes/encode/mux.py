@@ -72,7 +72,7 @@ class Output:
         self.final, self.notice = final, notice
         self.suffix = final.suffix.lower()
         # faststart puts the index first, so that playback can begin before all is there.
-        options = {} if self.suffix == ".mkv" else {"movflags": "+faststart"}
+        options = {"avoid_negative_ts": "disabled"} if self.suffix == ".mkv" else {"movflags": "+faststart"}
         with self._told():
             # A first write of our own tells what the disk does not take; FFmpeg would lose its
             # handle where it cannot write the header.
