@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dualface.conformance.made_up import Batch, make_batches, make_job, scenarios
+from dualface.conformance.made_up import Batch, long_enough, make_batches, make_job, scenarios
 from dualface.conformance.values import copied, faults, same
 from dualface.graph.candidates import role_misfit
 from dualface.graph.job import Job
@@ -110,7 +110,9 @@ def _runs(
         return
     bound = {str(variable): mark for variable, mark in kind.cls.binds(config).items()}
     inputs = {n: _bound(port, bound) for n, port in kind.ports.inputs.items()}
-    for scenario in scenarios():
+    state = kind.cls.state(config)
+    long = (long_enough(state.frames),) if isinstance(state, Bounded) and state.frames < 300 else ()
+    for scenario in (*scenarios(), *long):
         here = job or make_job(scenario.video, sum(scenario.lengths), folder)
         yield scenario.name, here, make_batches(scenario, inputs, config)
 
@@ -146,7 +148,8 @@ def _checked(kind: Kind, config: NodeConfig, job: Job, batches: list[Batch]) -> 
             if not same(tuple(alone), tuple(answers[-1:])):
                 yield "it calls itself stateless, but the last batch alone is answered otherwise"
         return
-    yield from _resumed(kind, config, job, batches, answers)
+    if isinstance(state, Unbounded) or Run(kind, config, job).has_snapshot():
+        yield from _resumed(kind, config, job, batches, answers)
     if isinstance(state, Bounded):
         yield from _warmed_up(kind, config, job, batches, answers, state.frames)
 
@@ -226,6 +229,10 @@ class Run:
 
     def start(self) -> None:
         self.node.open(self.context)
+
+    def has_snapshot(self) -> bool:
+        """A node with bounded state may leave it out: a warm-up takes its place."""
+        return type(self.node).snapshot is not Node.snapshot
 
     def rest(self, batches: Sequence[Batch]) -> list[Any]:
         """The answers to ``batches`` and all that are still owed; then close."""

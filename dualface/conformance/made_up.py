@@ -55,6 +55,12 @@ def scenarios() -> tuple[Scenario, ...]:
     )
 
 
+def long_enough(frames: int) -> Scenario:
+    """One in which a node that remembers ``frames`` can be started late and warm up."""
+    video = Video(160, 120, Fraction(1, 30), Fraction(30))
+    return Scenario(f"{frames} frames and more", video, (8,) * (frames // 8 + 4), 2)
+
+
 def make_job(video: Video, frames: int, folder: Path, source: str = "made-up.mp4") -> Job:
     """A job for a video that is not there."""
     output = folder / "made-up_dual.mp4"

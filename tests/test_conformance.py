@@ -1,0 +1,268 @@
+"""Every installed kind keeps the contract; and the suite sees those who do not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from dualface.conformance import Batch, breaches, check_node
+from dualface.conformance.checks import Run
+from dualface.graph.job import Job
+from dualface.graph.node import Bounded, Node, NodeConfig, Unbounded
+from dualface.graph.registry import installed, node
+from dualface.graph.types import NV12, Cpu, Frames, Memory, Shots
+
+KINDS = installed().kinds
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """21 frames of moving grey, 322x242, with a tone."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    with av.open(str(path), "w") as file:
+        video = file.add_stream("mpeg4", rate=30, width=322, height=242, pix_fmt="yuv420p")
+        audio = file.add_stream("aac", rate=44100, layout="mono")
+        for i in range(21):
+            picture = np.full((242, 322, 3), 40 + 5 * i, np.uint8)
+            picture[50:100, 4 * i : 4 * i + 60] = 230
+            file.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        tone = (0.2 * np.sin(np.arange(30 * 1024) / 10)).astype(np.float32)
+        for i in range(30):
+            sound = av.AudioFrame.from_ndarray(tone[None, i * 1024 : (i + 1) * 1024], "fltp", "mono")
+            sound.sample_rate, sound.pts, sound.time_base = 44100, i * 1024, Fraction(1, 44100)
+            file.mux(audio.encode(sound))
+        file.mux(video.encode(None))
+        file.mux(audio.encode(None))
+    return path
+
+
+@pytest.fixture
+def job(clip: Path, tmp_path: Path) -> Job:
+    from dualface.nodes.decode.probe import probe
+
+    return probe(clip, output=tmp_path / "out.mp4", name="clip")
+
+
+@pytest.mark.parametrize("name", sorted(k for k in KINDS if KINDS[k].package == "dualface"))
+def test_installed_kinds_keep_the_contract(name: str, job: Job) -> None:
+    kind = KINDS[name]
+    feeds: list[list[Batch]] | None = None
+    if kind.role == "encode":
+        decode = KINDS["decode/pyav"]
+        config: Any = decode.config()
+        batches = Run(decode, config, job).all([])
+        feeds = [[{"frames": b.frames, "source": b.source} for b in batches]]
+    if kind.role in ("decode", "encode"):
+        check_node(kind, job=job, feeds=feeds)
+    else:
+        check_node(kind, _options(kind.config))
+
+
+def _options(config: type[NodeConfig]) -> dict[str, Any]:
+    """The one option that has no default anywhere: the picture's layout."""
+    tiles = [
+        {"name": n, "x": x, "y": 0, "width": 160, "height": 180} for n, x in (("left", 0), ("right", 160))
+    ]
+    fields = getattr(config, "__dataclass_fields__", {})
+    return {"layout": {"width": 320, "height": 180, "tiles": tiles}} if "layout" in fields else {}
+
+
+def test_both_directions_of_convert() -> None:
+    check_node(KINDS["convert"], {"source": "nv12", "target": "p010"})
+
+
+def test_ten_bits_come_back_as_they_were() -> None:
+    from dualface.nodes.convert import to_8_bit, to_10_bit
+
+    every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
+    assert np.array_equal(to_8_bit(to_10_bit(every)), every)
+
+
+@dataclass
+class Bare(NodeConfig):
+    gain: int = 1
+
+
+@dataclass
+class Plain(NodeConfig):
+    gain: int = 1  # how much
+
+
+class Good(Node[Plain]):
+    """Gives back what it gets."""
+
+    kind = "test/good"
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        return frames
+
+
+class Undocumented(Node[Bare]):
+    kind = "test/undocumented"
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        return frames
+
+
+class Writes(Good):
+    """Writes into its input."""
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        frames.data[0, 0, 0] ^= 1
+        return frames
+
+
+class Swallows(Good):
+    """Answers nothing."""
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu] | None:
+        return None
+
+
+class Late(Good):
+    """Answers one batch late, and does not say so."""
+
+    def open(self, context: Any) -> None:
+        self.held: list[Any] = []
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu] | None:
+        self.held.append(frames)
+        return self.held.pop(0) if len(self.held) > 1 else None
+
+    def finish(self) -> Iterator[Any]:
+        yield from self.held
+
+
+class Twice(Good):
+    """Answers once more in the end."""
+
+    def finish(self) -> Iterator[Any]:
+        yield self.last
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        self.last = frames
+        return frames
+
+
+class Short(Good):
+    """Drops a frame."""
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        return Frames(frames.data[1:], frames.pts[1:], frames.video, frames.first)
+
+
+class Moody(Good):
+    """Says that it has no state, and counts."""
+
+    count = 0
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        self.count += 1
+        return Frames(frames.data // np.uint8(self.count), frames.pts, frames.video, frames.first)
+
+
+class Random(Good):
+    """Answers as it likes."""
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        noise = np.random.default_rng().integers(0, 255, frames.data.shape, np.uint8)
+        return Frames(noise, frames.pts, frames.video, frames.first)
+
+
+class Forgets(Moody):
+    """Counts, and does not save the count."""
+
+    @staticmethod
+    def state(config: Any) -> Unbounded:
+        return Unbounded()
+
+
+class Remembers(Moody):
+    """Counts for ever, and claims to forget soon."""
+
+    @staticmethod
+    def state(config: Any) -> Bounded:
+        return Bounded(4)
+
+
+class Leaks(Good):
+    """Cannot be closed unless it was opened."""
+
+    def open(self, context: Any) -> None:
+        self.thing = object()
+
+    def close(self) -> None:
+        del self.thing
+
+
+class Empty(Node[Plain]):
+    """Shots without area."""
+
+    kind = "test/empty"
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Shots:
+        n = len(frames)
+        return Shots(("one",), np.zeros((n, 1, 4), np.float32), np.zeros((n, 1), np.bool_))
+
+
+class Fickle(Good):
+    """Needs something else each time."""
+
+    asked = 0
+
+    @staticmethod
+    def needs(config: Any, memory: Memory) -> Any:
+        from dualface.graph.node import Needs
+
+        Fickle.asked += 1
+        return Needs(vram_mb=Fickle.asked)
+
+
+def test_a_good_node_passes() -> None:
+    check_node(Good)
+
+
+@pytest.mark.parametrize(
+    ("cls", "said"),
+    [
+        (Undocumented, "the option 'gain' has no comment"),
+        (Writes, "it changes its input 'frames'"),
+        (Swallows, "were never answered"),
+        (Late, "frames are unanswered, but its look-ahead is 0"),
+        (Twice, "more answers than batches"),
+        (Short, "has 3 frames for a batch of 4"),
+        (Moody, "it calls itself stateless"),
+        (Random, "the same inputs give other answers"),
+        (Forgets, "it does not go on as before"),
+        (Remembers, "it remembers more than the 4 frames"),
+        (Leaks, "close() raises AttributeError when open() failed"),
+        (Empty, "crops are not finite, or have no area"),
+        (Fickle, "needs() gives something else each time"),
+    ],
+)
+def test_breaches_are_seen(cls: type[Node[Any]], said: str) -> None:
+    assert any(said in breach for breach in breaches(cls)), list(breaches(cls))
+    with pytest.raises(AssertionError, match="breaks the contract"):
+        check_node(cls)
+
+
+def test_unknown_types_of_port_ask_for_feeds() -> None:
+    class Other:
+        pass
+
+    @node("test/other")
+    class Takes(Node[Plain]):
+        """Takes what nobody knows."""
+
+        def process(self, other: Any) -> None: ...
+
+    Takes.process.__annotations__["other"] = Other
+    with pytest.raises(TypeError, match="give check_node feeds="):
+        check_node(Takes)
