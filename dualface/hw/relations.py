@@ -13,8 +13,9 @@ Chosen = Mapping[str, tuple[Any, str]]  # key → value, layer
 # GeForce drivers open at most 12 encode sessions on a machine; workstation and data-centre cards
 # have no limit (NVIDIA, Video Encode and Decode GPU Support Matrix, 2026).
 GEFORCE_ENCODE_SESSIONS = 12
-# A "32 GB" card shows 32607 MiB or a little less, depending on driver and ECC.
-CARD_TOLERANCE = 0.03
+# A "32 GB" card shows 32607 MiB or a little less, depending on driver and ECC; "128 GB" of memory is
+# short of what the kernel keeps.
+TOLERANCE = 0.03
 
 
 class Machine(Protocol):
@@ -115,7 +116,8 @@ def too_much(key: str, value: Any, machine: Machine | None) -> str:
     if key in ("features", "packages"):
         missing = [word for word in value if word not in have[key]]
         return f"{_list(missing)} {'is' if len(missing) == 1 else 'are'} not here" if missing else ""
-    if key in ("cpu_cores", "memory_mb") and value > have[key]:
+    slack = 1 + TOLERANCE if key == "memory_mb" else 1
+    if key in ("cpu_cores", "memory_mb") and value > have[key] * slack:
         return f"this machine has {have[key]}"
     return ""
 
@@ -128,7 +130,7 @@ def _gpus_missing(value: tuple[Gpu, ...], here: list[Mapping[str, Any]]) -> str:
         if gpu.index not in by_index:
             return f"this machine has no GPU {gpu.index} (it has {len(here)})"
         real = by_index[gpu.index]
-        if gpu.vram_mb > real["vram_mb"] * (1 + CARD_TOLERANCE):
+        if gpu.vram_mb > real["vram_mb"] * (1 + TOLERANCE):
             return f"GPU {gpu.index} here is {real['name']} with {real['vram_mb']} MB of VRAM"
         if real["name"] != gpu.name and gpu.compute_capability not in ("", real.get("compute_capability")):
             return f"GPU {gpu.index} here is {real['name']} (compute {real.get('compute_capability')})"

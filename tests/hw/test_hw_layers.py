@@ -228,6 +228,12 @@ def test_encode_sessions_for_a_chip_without_an_encoder_are_refused() -> None:
     assert "has no NVENC engine; using 0 from probed" in resolved.warnings[0]
 
 
+def test_memory_may_be_short_of_what_the_kernel_keeps() -> None:
+    machine = Layer("probed", {**HERE_GPU.values, "memory_mb": 128887})  # seen beside an H100
+    resolved = resolve(preset("auto"), machine=machine, manual={"memory_mb": 131072})
+    assert (layer_of(resolved, "memory_mb"), resolved.warnings) == ("manual", ())
+
+
 def test_only_a_fallback_that_fails_is_an_error() -> None:
     with pytest.raises(RequestError) as caught:
         resolve({**preset("fallback")}, overrides={"gpus": [CARD], "vram_limit_gb": 0.5}, trust=True)
