@@ -77,7 +77,7 @@ def resolve(
     config: Mapping[str, Any],
     *,
     machine: Layer | None = None,
-    manual: Mapping[str, Any] | None = None,
+    manual: Layer | Mapping[str, Any] | None = None,
     overrides: Mapping[str, Any] | None = None,
     trust: bool = False,
 ) -> Resolved:
@@ -86,12 +86,16 @@ def resolve(
     ``config["name"]`` selects the layers; its other keys are the preset's values, or those
     that were given beside ``auto``; a key that is ``None`` counts as not given. ``overrides``
     are the ``hw.*`` values of the command line. ``machine`` is what `probe` found, ``manual``
-    what `read_manual` read. With ``trust`` (action=plan) the layer that ``name`` names is
+    what `read_manual` read (its notes become warnings). With ``trust`` (action=plan) the layer that ``name`` names is
     believed, whatever this machine is. Raises `RequestError` where no layer has a valid value.
     """
     name = str(config.get("name") or "auto")
+    notes = manual.notes if isinstance(manual, Layer) else ()
+    manual = manual.values if isinstance(manual, Layer) else manual
     layers = _layers(name, config, machine, manual, overrides or {})
     work = _Resolution(machine, {name, COMMAND_LINE} if trust else set())
+    if name in ("auto", "manual"):
+        work.warnings.extend(notes)
     for layer in layers:
         for key in layer.values:
             if key not in KEYS:

@@ -267,6 +267,9 @@ def test_a_manual_file_is_read_as_plain_values(tmp_path: Path) -> None:
         "vram_limit_gb", "_target_", "gpus", "hydra", "defaults",
     ]  # fmt: skip
     assert "interpolations (${oc.env:HOME}) are not allowed" in read.notes[0]
+    resolved = resolve(preset("auto"), machine=HERE_GPU, manual=read)
+    assert (layer_of(resolved, "cuda_streams"), resolved.warnings) == ("manual", read.notes)
+    assert resolve(preset("fallback"), machine=HERE_GPU, manual=read).warnings == ()
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n- 2\n", "a: 1\na: 2\n"])
