@@ -1,0 +1,105 @@
+"""What a person typed → overrides that Hydra's grammar can read.
+
+Paths are taken as they are. A file of exactly that name always wins; only then is ``[A,B]`` a list
+and, in a sweep (``-m``), ``A,B`` a choice. Options of nodes and hardware are handed on as ``++``,
+so that our own check sees every typo at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+from dualface.graph.errors import Problem, RequestError
+from dualface.graph.registry import nearest
+from dualface.settings import GROUPS, keys
+
+PATHS = ("input", "input_list", "output")
+_OVERRIDE = re.compile(r"^(?P<sign>~|\+{0,2})(?P<key>[^=]*?)(?:=(?P<value>.*))?$", re.DOTALL)
+
+
+def quote(text: str) -> str:
+    """``text`` as a quoted string of Hydra's grammar that means exactly ``text``.
+
+    >>> print(quote("it's [1], ${x}.mp4"))
+    'it\\'s [1], \\${x}.mp4'
+    """
+    # OmegaConf reads ${ as a reference and halves the backslashes before it.
+    text = re.sub(r"(\\*)\$\{", lambda m: m[1] * 2 + r"\${", text)
+    # Hydra halves the backslashes before a quote, also before the closing one.
+    text = re.sub(r"(\\*)'", lambda m: m[1] * 2 + r"\'", text)
+    tail = len(text) - len(text.rstrip("\\"))
+    return "'" + text + "\\" * tail + "'"
+
+
+def split(text: str) -> list[str]:
+    """``text`` cut at commas outside quotes and brackets; quotes around a part are taken off.
+
+    >>> split("a b.mp4, 'c,d.mp4'")
+    ['a b.mp4', 'c,d.mp4']
+    """
+    parts, start, inside, depth = [], 0, "", 0
+    for i, c in enumerate(text):
+        if inside:
+            inside = "" if c == inside else inside
+        elif c in "'\"" and not text[start:i].strip():
+            inside = c  # an apostrophe within a name opens nothing
+        elif c in "[]":
+            depth = max(0, depth + (1 if c == "[" else -1))
+        elif c == "," and not depth:
+            parts.append(text[start:i])
+            start = i + 1
+    return [_bare(part.strip()) for part in [*parts, text[start:]] if part.strip()]
+
+
+def path_value(value: str, sweep: bool) -> str:
+    """The value of a path key as Hydra should read it."""
+    if not value or value == "null" or os.path.lexists(value):
+        return quote(value) if value not in ("", "null") else "null"
+    if sweep and len(parts := split(value)) > 1:
+        return ",".join(path_value(part, False) for part in parts)
+    if value.startswith("[") and value.endswith("]"):
+        return "[" + ",".join(map(quote, split(value[1:-1]))) + "]"
+    return quote(_bare(value))
+
+
+def overrides(args: Sequence[str], sweep: bool, groups: Iterable[str]) -> list[str]:
+    """The overrides ``args`` made ready for Hydra; raises `RequestError` for unknown keys."""
+    known = [key for key, _, _ in keys()]
+    problems: list[Problem] = []
+    ready = [_override(arg, sweep, known, set(groups), problems) for arg in args]
+    if problems:
+        raise RequestError(problems)
+    return ready
+
+
+def _override(arg: str, sweep: bool, known: list[str], groups: set[str], problems: list[Problem]) -> str:
+    match = _OVERRIDE.match(arg)
+    assert match is not None  # the pattern takes any text
+    sign, key, value = match["sign"], match["key"], match["value"]
+    if value is None and sign != "~":
+        hint = f"Did you mean 'input={arg}'?" if os.path.exists(arg) else "Write key=value; --help lists the keys."
+        problems.append(Problem("bad-argument", "", f"'{arg}' is no setting.", hint))
+        return arg
+    head = key.split("@")[0].split("/")[0].split(".")[0]
+    if "@" in key or "/" in key:
+        if head not in groups and head != "hydra":
+            problems.append(_unknown(key.split("@")[0], groups, "there is no config group"))
+        return arg
+    if head in ("hydra", *GROUPS):
+        return f"++{key}={value}" if "." in key and head in GROUPS and sign != "~" else arg
+    if head not in known:
+        problems.append(_unknown(head, [*known, *GROUPS], "there is no key"))
+        return arg
+    return f"{key}={path_value(value, sweep)}" if key in PATHS and value is not None else arg
+
+
+def _unknown(name: str, known: Iterable[str], what: str) -> Problem:
+    near = nearest(name, known)
+    hint = f"Did you mean '{near}'?" if near else "--help lists them all."
+    return Problem("unknown-key", "", f"{what} '{name}'.", hint)
+
+
+def _bare(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text

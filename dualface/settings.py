@@ -1,0 +1,57 @@
+"""The top-level keys of a request: types, defaults and help in one place."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def _key(default: Any, help: str) -> Any:
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class Settings:
+    """What a user can say beside the config groups; ``--help`` shows each line."""
+
+    action: str = _key("run", "what to do: run, plan, nodes, hw, doctor, models or bench")
+    input: Any = _key(None, "a video, a pattern such as 'clips/*.mp4', a list [A,B], or demo")
+    input_list: str | None = _key(None, "a text file that names one video a line")
+    output: str | None = _key(None, "where results go; {name} is the input's name, {index} its number")
+    overwrite: bool = _key(False, "replace outputs that exist already")
+    record: bool = _key(False, "also write who was seen where, as one JSON line a frame")
+    strict_zero_copy: bool = _key(False, "refuse a graph in which pixels move between CPU and GPU")
+    objective: str = _key("", "the number of report.json that a sweep shows, such as totals.fps")
+    format: str = _key("text", "how plan and nodes answer: text, json; plan also mermaid, svg")
+    kind: str = _key("", "with action=nodes: the one kind to describe")
+    model: str = _key("", "with action=models: the one model to verify and convert")
+    bench: str = _key("", "with action=bench: which benchmark")
+    refresh: bool = _key(False, "with action=hw: probe this machine again")
+    protocols: list[str] = _key(["file"], "how inputs may be opened, such as [file,https]")
+    quiet: bool = _key(False, "no progress, only warnings and failures")
+    debug: bool = _key(False, "show tracebacks")
+    graph: dict[str, Any] = _key({}, "the graph: a config group")
+    hw: dict[str, Any] = _key({}, "the hardware: a config group")
+    layout: dict[str, Any] = _key({}, "the output picture and its tiles: a config group")
+
+
+GROUPS = ("graph", "hw", "layout")
+
+
+def keys() -> tuple[tuple[str, str, str], ...]:
+    """Name, default and help of each key that is no config group."""
+    values = vars(Settings())
+    return tuple(
+        (f.name, _show(values[f.name]), f.metadata["help"])
+        for f in dataclasses.fields(Settings)
+        if f.name not in GROUPS
+    )
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {None: "", True: "true", False: "false"}[value]
+    return f"[{','.join(value)}]" if isinstance(value, list) else str(value)
