@@ -44,8 +44,9 @@ class SteadyConfig(NodeConfig):
         if not 0 < self.eyes < 1:
             raise ValueError(f"eyes is {self.eyes}, but a share of the tile's height is between 0 and 1")
         if not 1 <= self.tightest <= self.face_ratio:
-            raise ValueError(f"tightest is {self.tightest}; it lies between 1 and face_ratio {self.face_ratio}")
-        for name in ("upscale", "pan_speed", "pan_acceleration", "zoom_rate", "move_seconds", "wide_seconds"):
+            raise ValueError(f"tightest is {self.tightest}; it lies between 1 and face_ratio")
+        rates = ("pan_speed", "pan_acceleration", "zoom_rate")
+        for name in ("upscale", *rates, "move_seconds", "wide_seconds"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} is {getattr(self, name)}, but has to be more than 0")
         for name in ("dead_zone", "zoom_zone", "hold_seconds"):
