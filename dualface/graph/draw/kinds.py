@@ -14,6 +14,8 @@ from dualface.graph.options import Option, describe, show
 from dualface.graph.ports import Port
 from dualface.graph.registry import Kind, Registry
 
+WIDE = 28  # characters in a column of types or defaults, at most
+
 
 def list_kinds(registry: Registry, format: str = "text") -> str:
     """Every kind, role by role, and those that are installed and broken; text or json."""
@@ -49,7 +51,7 @@ def describe_kind(kind: Kind | str, registry: Registry | None = None, format: st
         lines += columns((port.name or "(its only one)", _port_words(port)) for port in ports.values())
     options = describe(kind.config)
     lines += ["", "options:" if options else "options: none"]
-    lines += columns((o.name, o.type, _default(o), o.doc) for o in options) if options else []
+    lines += columns(map(_option_words, options)) if options else []
     return "\n".join(lines)
 
 
@@ -104,8 +106,13 @@ def _port_words(port: Port) -> str:
     return f"{port.type}{' (may be left out)' if port.optional else ''}"
 
 
-def _default(option: Option) -> str:
-    return "(required)" if option.required else show(plain(option.default))
+def _option_words(option: Option) -> tuple[str, str, str, str]:
+    """Name, type, default and help; a long list of choices goes behind the help."""
+    default = "(required)" if option.required else show(plain(option.default))
+    default = default if len(default) <= WIDE else default[: WIDE - 3] + "..."
+    if len(option.type) <= WIDE:
+        return option.name, option.type, default, option.doc
+    return option.name, "choice", default, f"{option.doc}: {option.type}"
 
 
 def _rank(kind: Kind) -> int:
