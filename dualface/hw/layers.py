@@ -87,7 +87,8 @@ def resolve(
     that were given beside ``auto``; a key that is ``None`` counts as not given. ``overrides``
     are the ``hw.*`` values of the command line. ``machine`` is what `probe` found, ``manual``
     what `read_manual` read (its notes become warnings). With ``trust`` (action=plan) the layer
-    that ``name`` names is believed, whatever this machine is. Raises `RequestError` where no layer has a valid value.
+    that ``name`` names is believed, whatever this machine is. Raises `RequestError` where no layer
+    has a valid value.
     """
     name = str(config.get("name") or "auto")
     notes = manual.notes if isinstance(manual, Layer) else ()
