@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,7 @@ def test_tenths_of_a_pixel_move_the_picture_by_tenths() -> None:
         Resampler()(plane, (40 + step / 10, 5, 88 + step / 10, 53), out)
         pictures.append(out.astype(float))
     moved = []
-    for one, two in zip(pictures[:-1], pictures[1:], strict=True):
+    for one, two in pairwise(pictures):
         slope = np.gradient((one + two) / 2, axis=1)
         moved.append(((two - one) * slope).sum() / (slope**2).sum() / 2)  # enlarged twice
     assert np.allclose(moved, 0.1, atol=0.04)
