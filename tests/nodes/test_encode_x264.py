@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from media import Film, Ran, Sound, context, copy, decoded, make, tracks, video_times
 
+from dualface.conformance import check_node
 from dualface.graph.errors import InputError
 from dualface.graph.job import Job, Stream
 from dualface.graph.types import Frames, Source, Video
 from dualface.nodes.decode.probe import probe
+from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
 from dualface.nodes.encode.x264 import X264, X264Config, as_frame, options, upright
 
 
@@ -187,3 +189,16 @@ def test_matroska_keeps_sound_that_begins_before_zero(tmp_path: Path) -> None:
         *zip(video_times(tmp_path / "out.mkv"), video_times(source), strict=True),
     ]
     assert max(abs(a - b) for a, b in pairs) <= Fraction(1, 1000)
+
+
+def test_both_keep_the_contract_of_nodes(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.mp4", Film(sounds=[Sound()]))
+    job = probe(source, output=tmp_path / "out.mp4", name="x")
+    check_node(PyavDecode, job=job)
+    node = PyavDecode(PyavConfig())
+    node.open(context(job, "decode", Ran(job, [], {}, [])))
+    feed = []
+    while (out := node.process()) is not None:
+        feed.append({"frames": out.frames, "source": out.source})
+    node.close()
+    check_node(X264, job=job, feeds=[feed])
