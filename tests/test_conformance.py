@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dualface.conformance import Batch, breaches, check_node
-from dualface.conformance.checks import Run
+from dualface.conformance.running import Run
 from dualface.graph.job import Job
 from dualface.graph.node import Bounded, Node, NodeConfig, Unbounded
 from dualface.graph.registry import installed, node

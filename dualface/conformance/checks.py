@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from dualface.conformance.made_up import Batch, long_enough, make_batches, make_job, scenarios
-from dualface.conformance.values import copied, faults, same
+from dualface.conformance.running import Run, length_of
+from dualface.conformance.values import same
 from dualface.graph.candidates import role_misfit
 from dualface.graph.job import Job
-from dualface.graph.node import Bounded, Context, Event, Needs, Node, NodeConfig, Stateless, Unbounded
+from dualface.graph.node import Bounded, Needs, Node, NodeConfig, Stateless, Unbounded
 from dualface.graph.options import describe, parse
 from dualface.graph.ports import Port
 from dualface.graph.registry import Kind, installed, kind_of
@@ -196,7 +197,7 @@ def _warmed_up(
     kind: Kind, config: NodeConfig, job: Job, batches: list[Batch], answers: list[Any], frames: int
 ) -> Iterator[str]:
     """Started early enough, a node with bounded memory gives the same answers."""
-    lengths = [_length(batch) for batch in batches]
+    lengths = [length_of(batch) for batch in batches]
     for start in range(1, len(batches)):
         skip = next(
             (i for i in range(1, len(batches) - start) if sum(lengths[start : start + i]) >= frames), 0
@@ -206,114 +207,3 @@ def _warmed_up(
             if not same(tuple(late[skip:]), tuple(answers[start + skip :])):
                 yield f"it remembers more than the {frames} frames that it declares"
             return
-
-
-class Run:
-    """A node running through batches, watched. ``breaches`` has what was seen."""
-
-    def __init__(self, kind: Kind, config: NodeConfig, job: Job) -> None:
-        self.kind, self.config, self.job = kind, config, job
-        self.node = kind.cls(config)
-        self.breaches: list[str] = []
-        self.owed: list[Batch] = []
-        self.folder = tempfile.TemporaryDirectory()
-        self.context = Context(
-            job=job, name="checked", batch=8, threads=1, emit=self._emit, stopping=lambda: False,
-            write_as=self._write_as, count=lambda name, value: None, report=lambda name, value: None,
-        )  # fmt: skip
-
-    def all(self, batches: Sequence[Batch]) -> list[Any]:
-        """Open, run through all batches, finish, close; the answers in order."""
-        self.start()
-        return self.rest(batches)
-
-    def start(self) -> None:
-        self.node.open(self.context)
-
-    def has_snapshot(self) -> bool:
-        """A node with bounded state may leave it out: a warm-up takes its place."""
-        return type(self.node).snapshot is not Node.snapshot
-
-    def rest(self, batches: Sequence[Batch]) -> list[Any]:
-        """The answers to ``batches`` and all that are still owed; then close."""
-        try:
-            answers = self._some(batches) if self.kind.ports.inputs else self._source()
-            for answer in self.node.finish():
-                self._answer(answer, answers)
-            if self.owed:
-                self._breach(f"{len(self.owed)} batches were never answered")
-        finally:
-            self.node.close()
-            self.folder.cleanup()
-        return answers
-
-    def some(self, batches: Sequence[Batch]) -> list[Any]:
-        """Open, and the answers so far."""
-        self.start()
-        return self._some(batches)
-
-    def _some(self, batches: Sequence[Batch]) -> list[Any]:
-        answers: list[Any] = []
-        most = self.kind.cls.lookahead(self.config)
-        for batch in batches:
-            before = {name: copied(value) for name, value in batch.items()}
-            answer = self.node.process(**batch)
-            for name, value in batch.items():
-                if not same(before[name], value):
-                    self._breach(f"it changes its input '{name}'")
-            if not self.kind.ports.outputs:
-                if answer is not None:
-                    self._breach("process gives a value, although it is annotated -> None")
-                continue
-            self.owed.append(batch)
-            if answer is not None:
-                self._answer(answer, answers)
-            if (late := sum(map(_length, self.owed))) > most:
-                self._breach(f"{late} frames are unanswered, but its look-ahead is {most}")
-        return answers
-
-    def _source(self) -> list[Any]:
-        answers: list[Any] = []
-        while (answer := self.node.process()) is not None:
-            self.owed.append({})
-            self._answer(answer, answers)
-        if not answers:
-            self._breach("the source gives nothing")
-        return answers
-
-    def _answer(self, answer: Any, answers: list[Any]) -> None:
-        """Check an answer to the oldest batch that has none."""
-        if not self.owed:
-            self._breach("there are more answers than batches")
-            return
-        batch = self.owed.pop(0)
-        ports = self.kind.ports
-        values = {name: getattr(answer, name, None) if name else answer for name in ports.outputs}
-        framed = [value for value in (*batch.values(), *values.values()) if hasattr(value, "pts")]
-        pts = framed[0].pts if framed else None
-        length = _length(batch) if batch else len(framed[0].pts) if framed else self.context.batch
-        for name, value in values.items():
-            label = f"output '{name}'" if name else "its output"
-            if not isinstance(value, ports.outputs[name].type.value):
-                self._breach(f"{label} is a {type(value).__name__}, not {ports.outputs[name].type}")
-                continue
-            for fault in faults(value, length if hasattr(value, "__len__") else 0, pts):
-                self._breach(f"{label}: {fault}")
-        answers.append(copied(answer))
-
-    def _emit(self, event: Event) -> None:
-        if not isinstance(event, Event):
-            self._breach(f"it emits a {type(event).__name__}, not an Event")
-
-    def _write_as(self, path: Path) -> Path:
-        if path not in self.kind.cls.writes(self.config, self.job):
-            self._breach(f"it writes {path.name}, which writes() does not name")
-        return Path(self.folder.name) / path.name
-
-    def _breach(self, sentence: str) -> None:
-        if sentence not in self.breaches:
-            self.breaches.append(sentence)
-
-
-def _length(batch: Batch) -> int:
-    return max((len(value) for value in batch.values() if hasattr(value, "__len__")), default=0)
