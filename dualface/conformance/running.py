@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dualface.conformance.made_up import Batch
-from dualface.conformance.values import copied, faults
+from dualface.conformance.values import copied, faults, same
 from dualface.graph.job import Job
 from dualface.graph.node import Context, Event, Node, NodeConfig
 from dualface.graph.registry import Kind
