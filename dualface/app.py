@@ -75,6 +75,8 @@ def _main(args: list[str]) -> int:
         hint = f"Did you mean '{near}'?" if near else f"The actions are {', '.join(ACTIONS)}."
         raise RequestError([Problem("unknown-action", "action", f"there is no action '{action}'.", hint)])
     if action not in FOLDERS and not special:
+        if action != "plan":  # what the other actions show has nothing to do with a graph
+            ready = [o for o in ready if not o.lstrip("+~").startswith(("graph", "node/"))] + ["~graph"]
         return _compose(ready, flags)
     return _hydra([*kept, *ready], sweep)
 
@@ -152,7 +154,6 @@ def task(config: Any) -> float:
     _codes.append(code)
     value = request.outcome.get("objective")
     if sweep:
-        # A fixed setting is the same in every run; the table shows it once for all, in the run's folder.
         outcome = {
             **request.outcome,
             "objective": value if value is not None and math.isfinite(value) else None,

@@ -79,7 +79,11 @@ def _override(arg: str, sweep: bool, known: list[str], groups: set[str], problem
     assert match is not None  # the pattern takes any text
     sign, key, value = match["sign"], match["key"], match["value"]
     if value is None and sign != "~":
-        hint = f"Did you mean 'input={arg}'?" if os.path.exists(arg) else "Write key=value; --help lists the keys."
+        hint = (
+            f"Did you mean 'input={arg}'?"
+            if os.path.exists(arg)
+            else "Write key=value; --help lists the keys."
+        )
         problems.append(Problem("bad-argument", "", f"'{arg}' is no setting.", hint))
         return arg
     head = key.split("@")[0].split("/")[0].split(".")[0]

@@ -16,13 +16,22 @@ EXAMPLES = """\
 
 def text() -> str:
     """The whole help."""
-    lines = ["Two people's footage into a split-screen video.", "", "dualface [action=run] input=VIDEO [KEY=VALUE ...]"]
+    lines = [
+        "Two people's footage into a split-screen video.",
+        "",
+        "dualface [action=run] input=VIDEO [KEY=VALUE ...]",
+    ]
     lines += ["", "actions:", *(f"  {name:10}{about}" for name, about in ACTIONS.items())]
     lines += ["", "keys:"]
     lines += [f"  {name + '=' + default:24}{about}" for name, default, about in keys()]
     lines += ["", "config groups:"]
     lines += [f"  {group:12}{', '.join(choices)}" for group, choices in groups().items()]
-    lines += ["  a node's kind: node/detect@graph.nodes.detect=yunet; its options: graph.nodes.detect.score=0.7"]
+    lines += [
+        "  a node's kind: node/detect@graph.nodes.detect=yunet; its options: graph.nodes.detect.score=0.7"
+    ]
     lines += ["", "examples:", EXAMPLES]
-    lines += ["", "-m sweeps over values given as A,B; --cfg job shows the composed config; --hydra-help tells more."]
+    lines += [
+        "",
+        "-m sweeps over values given as A,B; --cfg job shows the composed config; --hydra-help tells more.",
+    ]
     return "\n".join(lines)

@@ -60,7 +60,14 @@ def _asked(config: Mapping[str, Any]) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise RequestError(
-                [Problem("bad-list", "input_list", f"{listed} cannot be read: {why}.", "It holds one path a line.")]
+                [
+                    Problem(
+                        "bad-list",
+                        "input_list",
+                        f"{listed} cannot be read: {why}.",
+                        "It holds one path a line.",
+                    )
+                ]
             ) from None
         # A path may start with '#': there are no comments.
         items += [line.strip() for line in text.splitlines() if line.strip()]
@@ -79,7 +86,9 @@ def _expand(item: str) -> tuple[list[str], Problem | None]:
     if glob.has_magic(item):
         found = sorted(p for p in glob.glob(item, recursive=True) if not os.path.isdir(p))
         return found, None if found else _problem("no-match", f"no file matches {item}.", "Look at the path.")
-    return [], _problem("missing", f"there is no file {item}.", "Look at the path; it starts from where you are.")
+    return [], _problem(
+        "missing", f"there is no file {item}.", "Look at the path; it starts from where you are."
+    )
 
 
 def _fill(template: str, name: str, index: int) -> tuple[str, Problem | None]:

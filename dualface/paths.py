@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import platformdirs
@@ -56,7 +57,9 @@ def runtime_dir() -> Path:
     if home:
         folder = Path(home) / "run"
     else:
-        folder = Path(platformdirs.user_runtime_dir("dualface", appauthor=False))
+        with warnings.catch_warnings():  # platformdirs warns where a login has no session
+            warnings.simplefilter("ignore")
+            folder = Path(platformdirs.user_runtime_dir("dualface", appauthor=False))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:  # a login without a session has no runtime folder

@@ -27,8 +27,11 @@ def folders() -> list[tuple[str, Path]]:
         if where and Path(where[0]).is_dir():
             found.append((entry.name, Path(where[0])))
         else:
-            print(f"The config groups of the plugin '{entry.name}' are left out: {entry.value} "
-                  "is no package that can be found; install the plugin anew.", file=sys.stderr)
+            print(
+                f"The config groups of the plugin '{entry.name}' are left out: {entry.value} "
+                "is no package that can be found; install the plugin anew.",
+                file=sys.stderr,
+            )
     return found
 
 

@@ -35,6 +35,8 @@ def summarise(folder: Path) -> int:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in found]
     runs.sort(key=lambda run: run["number"])
     swept = list(dict.fromkeys(key for run in runs for key in run["overrides"]))
+    # What is the same in every run is in the runs' own folders.
+    swept = [key for key in swept if len({run["overrides"].get(key) for run in runs}) > 1]
     rows = [[str(run["overrides"].get(key, "")) for key in swept] for run in runs]
     figures = [[_figure(run.get(name)) for name in FIGURES] for run in runs]
     titles = ["run", *swept, *FIGURES]

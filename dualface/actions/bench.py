@@ -19,7 +19,8 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         message = "the benchmarks are in the repository, not in the installed package."
         raise RequestError([Problem("no-benches", "bench", message, "Run python run.py in a checkout.")])
     found = {
-        p.stem: p for p in sorted((root / "experiments").glob("*.py"))
+        p.stem: p
+        for p in sorted((root / "experiments").glob("*.py"))
         if "\ndef main(config" in p.read_text(encoding="utf-8")
     }
     if name not in found:

@@ -17,7 +17,14 @@ from dualface.graph.types import Video
 from dualface.hw.layers import Resolved
 
 NOMINAL = Job(
-    "nominal", "", Path("out.mp4"), Video(1920, 1080, Fraction(1, 30), Fraction(30)), 1800, 60.0, "h264", "yuv420p"
+    "nominal",
+    "",
+    Path("out.mp4"),
+    Video(1920, 1080, Fraction(1, 30), Fraction(30)),
+    1800,
+    60.0,
+    "h264",
+    "yuv420p",
 )
 
 

@@ -107,13 +107,17 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
                 if real in owners:
                     other = owners[real]
                     message = f"{other.input} and {job.input} would both write {path}."
-                    problems.append(Problem("same-output", "output", message, "Use {name} or {index} in output=."))
+                    problems.append(
+                        Problem("same-output", "output", message, "Use {name} or {index} in output=.")
+                    )
                 owners[real] = job
                 if real in inputs or any(_same(path, other.input) for other in jobs):
                     message = f"{path} is one of the inputs, and inputs are never overwritten."
                     problems.append(Problem("output-is-input", "output", message, "Choose another output=."))
                 elif path.is_dir():
-                    problems.append(Problem("output-folder", "output", f"{path} is a folder.", "Name a file."))
+                    problems.append(
+                        Problem("output-folder", "output", f"{path} is a folder.", "Name a file.")
+                    )
                 elif path.exists() and not overwrite:
                     message = f"{path} exists already."
                     problems.append(Problem("exists", "output", message, "Say overwrite=true to replace it."))
