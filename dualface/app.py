@@ -61,7 +61,7 @@ def _main(args: list[str]) -> int:
     from dualface.cli import overrides
     from dualface.searchpath import groups
 
-    flags = get_args_parser().parse_args(args)
+    flags = get_args_parser().parse_intermixed_args(args)
     sweep = bool(flags.multirun)
     ready = overrides(flags.overrides, sweep, groups())
     kept = list(args)
@@ -134,7 +134,6 @@ def task(config: Any) -> float:
     Returns the objective, infinite where there is none."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
-    from omegaconf import OmegaConf
 
     from dualface.sweep import OUTCOME
 
@@ -158,7 +157,7 @@ def task(config: Any) -> float:
             **request.outcome,
             "objective": value if value is not None and math.isfinite(value) else None,
             "code": code,
-            "number": int(OmegaConf.select(hydra, "job.num") or 0),
+            "number": int(hydra.job.num),
             "overrides": dict(o.lstrip("+").split("=", 1) for o in typed if "=" in o),
         }
         (folder / OUTCOME).write_text(json.dumps(outcome, ensure_ascii=False), encoding="utf-8")

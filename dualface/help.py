@@ -32,6 +32,6 @@ def text() -> str:
     lines += ["", "examples:", EXAMPLES]
     lines += [
         "",
-        "-m sweeps over values given as A,B; --cfg job shows the composed config; --hydra-help tells more.",
+        "-m sweeps over values given as A,B; --cfg job shows the composed config; see --hydra-help.",
     ]
     return "\n".join(lines)

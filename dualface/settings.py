@@ -1,3 +1,4 @@
+# ruff: noqa: RUF009  (each default is made anew by field())
 """The top-level keys of a request: types, defaults and help in one place."""
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Request:
 
     def overrides(self, section: str) -> Mapping[str, Any]:
         """The values given as ``section.key=value``, as YAML reads them."""
-        import yaml
+        import yaml  # type: ignore[import-untyped]
 
         found = {}
         for text in self.command:
