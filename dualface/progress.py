@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from dualface.graph.job import Job
 from dualface.graph.node import Event
-from dualface.graph.outcome import JobResult, Listener
+from dualface.graph.running.outcome import JobResult, Listener
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -16,9 +16,9 @@ from typing import Any
 
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.job import Job
-from dualface.graph.outcome import JobResult
 from dualface.graph.plan import Plan
 from dualface.graph.registry import nearest
+from dualface.graph.running.outcome import JobResult
 
 FORMAT = 1  # raised when a reader of older reports would misread a newer one
 PACKAGES = ("dualface", "av", "numpy", "onnxruntime", "opencv-python-headless", "hydra-core")

@@ -13,7 +13,7 @@ from rich.console import Console
 from dualface import progress as module
 from dualface.graph.job import Job
 from dualface.graph.node import Event
-from dualface.graph.outcome import JobResult
+from dualface.graph.running.outcome import JobResult
 from dualface.graph.types import Video
 from dualface.progress import Bars, Lines, progress
 

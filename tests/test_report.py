@@ -18,8 +18,8 @@ from dualface.graph.errors import RequestError
 from dualface.graph.hardware import Gpu, Hardware
 from dualface.graph.job import Job
 from dualface.graph.node import Event
-from dualface.graph.outcome import JobResult, NodeUse, QueueUse
 from dualface.graph.plan import Assignment, Pipeline, Plan, Slot
+from dualface.graph.running.outcome import JobResult, NodeUse, QueueUse
 from dualface.graph.types import Video
 from dualface.report import build_report, objective
 

@@ -17,8 +17,8 @@ from typing import Any
 from dualface.actions import Request
 from dualface.graph.errors import InputError, Problem, RequestError
 from dualface.graph.job import Job
-from dualface.graph.outcome import JobResult
 from dualface.graph.plan import Plan
+from dualface.graph.running.outcome import JobResult
 from dualface.inputs import Wish, wishes
 
 

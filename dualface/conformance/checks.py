@@ -13,7 +13,7 @@ import numpy as np
 from dualface.conformance.made_up import Batch, long_enough, make_batches, make_job, scenarios
 from dualface.conformance.running import Run, length_of
 from dualface.conformance.values import same
-from dualface.graph.candidates import role_misfit
+from dualface.graph.building.candidates import role_misfit
 from dualface.graph.job import Job
 from dualface.graph.node import Bounded, Needs, Node, NodeConfig, Stateless, Unbounded
 from dualface.graph.options import describe, parse

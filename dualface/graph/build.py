@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dualface.graph.candidates import Choices, choices
+from dualface.graph.building.candidates import Choices, choices
+from dualface.graph.building.place import Work, place, readable_inputs
+from dualface.graph.building.request import Asked, read_request
+from dualface.graph.building.wiring import check_order, check_ref, check_unused, needed, sort_nodes
 from dualface.graph.dag import Graph
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.hardware import Hardware
-from dualface.graph.place import Work, place, readable_inputs
 from dualface.graph.ports import PortType
 from dualface.graph.registry import Registry, nearest
-from dualface.graph.request import Asked, read_request
 from dualface.graph.types import Memory
-from dualface.graph.wiring import check_order, check_ref, check_unused, needed, sort_nodes
 
 
 def build(

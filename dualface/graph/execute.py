@@ -9,12 +9,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from dualface.graph.attempt import Attempt
 from dualface.graph.errors import RequestError
 from dualface.graph.job import Job
 from dualface.graph.node import Device, Event
-from dualface.graph.outcome import JobResult, Listener, NodeUse, QueueUse, Status
 from dualface.graph.plan import Plan, Slot
+from dualface.graph.running.attempt import Attempt
+from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
 
 __all__ = ["JobResult", "Listener", "NodeUse", "QueueUse", "Status", "execute"]
 

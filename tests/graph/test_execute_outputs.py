@@ -12,7 +12,7 @@ import pytest
 from execute_fakes import FakeConfig, Sink, Source, make_graph, make_job, make_plan, place, run
 
 from dualface.graph.errors import InputError
-from dualface.graph.outputs import Outputs
+from dualface.graph.running.outputs import Outputs
 
 PID = os.getpid()
 

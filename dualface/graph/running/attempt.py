@@ -8,15 +8,15 @@ import time
 import traceback
 from pathlib import Path
 
-from dualface.graph.batch import readers
 from dualface.graph.errors import InputError, RequestError
 from dualface.graph.job import Job
-from dualface.graph.line import Line
 from dualface.graph.node import Context, Device, Event
-from dualface.graph.outcome import JobResult, Listener, Status
-from dualface.graph.outputs import Outputs
 from dualface.graph.plan import Pipeline, Slot
-from dualface.graph.step import NodeFailed, Step
+from dualface.graph.running.batch import readers
+from dualface.graph.running.line import Line
+from dualface.graph.running.outcome import JobResult, Listener, Status
+from dualface.graph.running.outputs import Outputs
+from dualface.graph.running.step import NodeFailed, Step
 
 
 class Attempt:

@@ -7,11 +7,11 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from dualface.graph.batch import Batch, Value
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.errors import InputError
 from dualface.graph.node import Node
-from dualface.graph.outcome import NodeUse
+from dualface.graph.running.batch import Batch, Value
+from dualface.graph.running.outcome import NodeUse
 
 
 class NodeFailed(Exception):

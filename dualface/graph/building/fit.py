@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from dualface.graph.candidates import Choice
+from dualface.graph.building.candidates import Choice
 from dualface.graph.hardware import Hardware
 from dualface.graph.node import Needs
 from dualface.graph.options import parse

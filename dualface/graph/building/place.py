@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from dualface.graph.candidates import Choice, Choices
+from dualface.graph.building.candidates import Choice, Choices
+from dualface.graph.building.fit import Fit, Unfit, fit
+from dualface.graph.building.request import Asked, Ref, Request
+from dualface.graph.building.wiring import pick_output
 from dualface.graph.dag import Edge, GraphNode, Passed
 from dualface.graph.errors import Problem
-from dualface.graph.fit import Fit, Unfit, fit
 from dualface.graph.hardware import Hardware
 from dualface.graph.ports import Port, PortType
 from dualface.graph.registry import Registry
-from dualface.graph.request import Asked, Ref, Request
 from dualface.graph.types import Memory
-from dualface.graph.wiring import pick_output
 
 
 @dataclass

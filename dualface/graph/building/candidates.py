@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dualface.graph.building.request import Asked, Wanted
 from dualface.graph.dag import Passed
 from dualface.graph.errors import Problem
 from dualface.graph.node import NodeConfig
 from dualface.graph.options import describe, parse, unknown_option
 from dualface.graph.ports import Ports
 from dualface.graph.registry import Kind, Registry, nearest
-from dualface.graph.request import Asked, Wanted
 
 LAST = 1000  # the rank of a candidate that has none
 

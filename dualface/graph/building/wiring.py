@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import networkx as nx
 
+from dualface.graph.building.request import Asked, Ref, Request
 from dualface.graph.dag import Edge, GraphNode
 from dualface.graph.errors import Problem
 from dualface.graph.ports import Ports
 from dualface.graph.registry import nearest
-from dualface.graph.request import Asked, Ref, Request
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from dualface.graph.batch import Batch
-from dualface.graph.channel import Aborted, Channel
 from dualface.graph.errors import InputError
 from dualface.graph.job import Job
-from dualface.graph.outcome import QueueUse
 from dualface.graph.plan import Pipeline
-from dualface.graph.step import Step
+from dualface.graph.running.batch import Batch
+from dualface.graph.running.channel import Aborted, Channel
+from dualface.graph.running.outcome import QueueUse
+from dualface.graph.running.step import Step
 
 POLL = 0.05  # seconds between two looks at the stop event
 

@@ -6,8 +6,8 @@ import threading
 import time
 from collections import deque
 
-from dualface.graph.batch import Batch
-from dualface.graph.outcome import QueueUse
+from dualface.graph.running.batch import Batch
+from dualface.graph.running.outcome import QueueUse
 
 
 class Aborted(Exception):

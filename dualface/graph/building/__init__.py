@@ -1,0 +1,1 @@
+"""The steps of `dualface.graph.build`, one file each."""

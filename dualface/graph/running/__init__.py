@@ -1,0 +1,1 @@
+"""The parts of `dualface.graph.execute`, one file each."""
