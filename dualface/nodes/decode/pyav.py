@@ -82,7 +82,6 @@ class PyavDecode(Node[PyavConfig]):
         self.ahead = frame
         first, self.total = self.total, self.total + n
         packets, self.packets = tuple(self.packets), []
-        self.context.count("frames", n)
         if frame is None:
             self._end()
         assert self.media is not None

@@ -81,7 +81,6 @@ class X264(Node[X264Config]):
             frame = as_frame(upright(picture, frames.video.rotation))
             frame.pts, frame.time_base = pts, self.time_base
             self.output.write(self.encoder.encode(frame))
-        self.context.count("frames", len(frames))
 
     def finish(self) -> Iterator[None]:
         if self.output is not None and self.encoder is not None:
