@@ -70,14 +70,14 @@ class Attempt:
             except Exception as error:
                 failure = error
         status: Status = "failed" if failure else "done" if complete else "interrupted"
-        error = self._sentence(failure) if failure else "" if complete else "Stopped before its end."
+        told = self._sentence(failure) if failure else "" if complete else "Stopped before its end."
         trace = "".join(traceback.format_exception(failure)) if failure else ""
         self._line.failure = failure = None  # its traceback keeps frames, and with them pictures, alive
         self._outputs.discard()
         return JobResult(
             self.job,
             status,
-            error,
+            told,
             self.slot.name,
             time.perf_counter() - started,
             self._steps[0].made if self._steps else 0,

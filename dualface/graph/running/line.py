@@ -108,13 +108,14 @@ class Line:
 
     def _pass(self, batch: Batch, steps: Sequence[Step], outbox: Channel | None) -> None:
         """Take ``batch``, or the older one that each node answers instead, through ``steps``."""
-        current: Batch | None = batch
+        current = batch
         for step in steps:
             if self.aborted:
                 raise Aborted
-            current = step.push(current)
-            if current is None:
+            answered = step.push(current)
+            if answered is None:
                 return
+            current = answered
         if outbox is not None:
             outbox.put(current)
         else:

@@ -55,9 +55,9 @@ class Operator:
         goals = self._goals(ahead)
         for index in range(len(self.tiles)):
             self._decide(index, now, goals, bool(np.isfinite(ahead[:, index, 0]).any()))
-        crops = np.stack([
-            f.crop(_from_axes(p.at(now)[0])) for f, p in zip(self.framings, self.paths, strict=True)
-        ])
+        crops = np.stack(
+            [f.crop(_from_axes(p.at(now)[0])) for f, p in zip(self.framings, self.paths, strict=True)]
+        )
         return crops, self.mode == 3
 
     def _goals(self, ahead: Array) -> list[Array | None]:

@@ -54,12 +54,14 @@ class Path:
         self.start, self.end = now, to.copy()
         distance = np.abs(to - self.begin[0])
         braking = np.abs(self.begin[1])
-        self.durations = np.maximum.reduce([
-            PEAK_SPEED * distance / limits.speed,
-            np.sqrt(PEAK_ACCELERATION * distance / limits.acceleration),
-            2 * PEAK_SPEED * braking / limits.acceleration,
-            np.where((distance > 0) | (braking > 0), limits.shortest, 0.0),
-        ])
+        self.durations = np.maximum.reduce(
+            [
+                PEAK_SPEED * distance / limits.speed,
+                np.sqrt(PEAK_ACCELERATION * distance / limits.acceleration),
+                2 * PEAK_SPEED * braking / limits.acceleration,
+                np.where((distance > 0) | (braking > 0), limits.shortest, 0.0),
+            ]
+        )
 
     def at(self, now: float) -> Array:
         """Position, velocity and acceleration, ``[3, axes]``."""
@@ -88,8 +90,10 @@ def _quintic(begin: Array, end: float, duration: float, t: float) -> Array:
     c3 = 10 * gap - 6 * v - 1.5 * a
     c4 = -15 * gap + 8 * v + 1.5 * a
     c5 = 6 * gap - 3 * v - 0.5 * a
-    return np.array([
-        p + v * s + a * s**2 / 2 + c3 * s**3 + c4 * s**4 + c5 * s**5,
-        (v + a * s + 3 * c3 * s**2 + 4 * c4 * s**3 + 5 * c5 * s**4) / d,
-        (a + 6 * c3 * s + 12 * c4 * s**2 + 20 * c5 * s**3) / d**2,
-    ])
+    return np.array(
+        [
+            p + v * s + a * s**2 / 2 + c3 * s**3 + c4 * s**4 + c5 * s**5,
+            (v + a * s + 3 * c3 * s**2 + 4 * c4 * s**3 + 5 * c5 * s**4) / d,
+            (a + 6 * c3 * s + 12 * c4 * s**2 + 20 * c5 * s**3) / d**2,
+        ]
+    )

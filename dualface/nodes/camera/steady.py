@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from dualface.graph.node import Context, Node, NodeConfig, Snapshot, State, Unbounded
+from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
-from dualface.graph.types import Cuts, Layout, People, Shots, Tile
+from dualface.graph.types import Cuts, Layout, Memory, People, Shots, Tile
 from dualface.nodes.camera.framing import Framing, anchors
 from dualface.nodes.camera.operator import Operator, Rules
 
@@ -64,6 +64,10 @@ class Steady(Node[SteadyConfig]):
         self._seconds = np.zeros(0)
         self._cuts = np.zeros(0, bool)
         self._batches: list[int] = []
+
+    @staticmethod
+    def needs(config: SteadyConfig, memory: Memory) -> Needs:
+        return Needs(threads=0.1)
 
     @staticmethod
     def lookahead(config: SteadyConfig) -> int:

@@ -59,9 +59,7 @@ class ComposeCpu(Node[ComposeConfig]):
                     black(luma_out, chroma_out, video)
                 else:
                     self._tile(source, video, stored(crops[index], video), index, luma_out, chroma_out)
-        made = replace(
-            video, width=layout.width, height=layout.height, rotation=0, pixel_aspect=Fraction(1)
-        )
+        made = replace(video, width=layout.width, height=layout.height, rotation=0, pixel_aspect=Fraction(1))
         return Frames(out, frames.pts, made, frames.first)
 
     def _tile(

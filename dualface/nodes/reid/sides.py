@@ -1,0 +1,97 @@
+"""Who gets a tile, and which: decided by size and by position, calmly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from dualface.graph.node import Snapshot
+
+NOBODY = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A track in the present frame: its ``x`` (0..1 of the frame's width), and its ``weight``,
+    the mean height of its box over the frames around this one (0 where it is absent)."""
+
+    id: int
+    x: float
+    weight: float
+
+
+class Sides:
+    """Gives each of ``tiles`` tiles a track, at most one each, for every frame in turn.
+
+    The heaviest tracks get the tiles, from left to right as they stand. Two things keep it calm:
+    a track that has a tile loses it only to one that is ``margin`` times as heavy, and two tiles
+    are exchanged only when the smoothed positions have crossed by ``gap`` of the frame's width.
+    """
+
+    def __init__(self, tiles: int, *, smoothing: float, margin: float, gap: float) -> None:
+        self.tiles, self.smoothing, self.margin, self.gap = tiles, smoothing, margin, gap
+        self.reset()
+
+    def reset(self) -> None:
+        """A new scene begins: positions say nothing of the last one."""
+        self.holders = [NOBODY] * self.tiles
+        # Where each tile's person stands, smoothed; at first the middle of the tile's share.
+        self.places = [(tile + 0.5) / self.tiles for tile in range(self.tiles)]
+        self.known: dict[int, float] = {}
+
+    def step(self, seen: list[Seen]) -> dict[int, int]:
+        """The tile of each chosen track, by track id."""
+        for face in seen:
+            before = self.known.get(face.id, face.x)
+            self.known[face.id] = before + self.smoothing * (face.x - before)
+        present = {face.id for face in seen}
+        self.known = {key: x for key, x in self.known.items() if key in present}
+        chosen = sorted(seen, key=lambda f: (-self._value(f), f.id))[: self.tiles]
+        tiles = self._place(sorted(chosen, key=lambda f: (self.known[f.id], f.id)))
+        for track, tile in tiles.items():
+            self.places[tile] = self.known[track]
+        for tile in range(self.tiles):
+            self.holders[tile] = next((t for t, place in tiles.items() if place == tile), NOBODY)
+        return tiles
+
+    def _value(self, face: Seen) -> float:
+        return face.weight * (self.margin if face.id in self.holders else 1.0)
+
+    def _place(self, chosen: list[Seen]) -> dict[int, int]:
+        """Tiles for the chosen tracks, given from left to right."""
+        if len(chosen) < self.tiles:
+            return self._fill(chosen)
+        held = {face.id: self.holders.index(face.id) for face in chosen if face.id in self.holders}
+        if len(held) == self.tiles:
+            # All had a tile: they keep it unless neighbours have clearly crossed.
+            order = sorted(chosen, key=lambda f: held[f.id])
+            xs = [self.known[f.id] for f in order]
+            if all(b - a > -self.gap for a, b in pairwise(xs)):
+                return held
+        return {face.id: tile for tile, face in enumerate(chosen)}
+
+    def _fill(self, chosen: list[Seen]) -> dict[int, int]:
+        """Fewer people than tiles: holders stay, others take the free tile nearest to them."""
+        tiles = {face.id: self.holders.index(face.id) for face in chosen if face.id in self.holders}
+        for face in chosen:
+            if face.id not in tiles:
+                free = [tile for tile in range(self.tiles) if tile not in tiles.values()]
+                x = self.known[face.id]
+                tiles[face.id] = min(free, key=lambda tile: (abs(self.places[tile] - x), tile))
+        return tiles
+
+    def snapshot(self) -> Snapshot:
+        """The state as plain arrays."""
+        return {
+            "holders": np.array(self.holders, np.int64),
+            "places": np.array(self.places, np.float64),
+            "known": np.array(list(self.known.items()), np.float64).reshape(-1, 2),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take up the state of an earlier `snapshot`."""
+        self.holders = snapshot["holders"].tolist()
+        self.places = snapshot["places"].tolist()
+        self.known = {int(key): x for key, x in snapshot["known"].tolist()}

