@@ -6,58 +6,79 @@ from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from dualface.graph.node import Snapshot
 
+Thumb = npt.NDArray[np.float32]
+
 THUMB = (32, 18)
-LEVELS = 24
-MEMORY = 8  # frames whose ordinary change is remembered
-FLAT = 4.0  # standard deviation of luma below which a picture shows nothing: black, white, fog
+EMPTY = 4.0  # spread (standard deviation) of luma below which a picture shows nothing: black, white, fog
+FAINT = 20.0  # spread below which a picture shows so little that somebody who steps in changes it all
+WHITE = 225.0  # luma from which a cell of the thumbnail is as good as saturated
+RECENT = 4  # frames whose own changes a cut has to exceed, so that pans and fast hands are none
+SUDDEN = 4.0  # how many times
+LONG = 15  # frames that show nothing, after which whatever comes is a new scene
+MEMORY = LONG + RECENT + 1  # frames that an answer depends on
 
 
 class CutFinder:
     """Says for each frame in turn whether it begins a new scene.
 
-    Two things must break at once, far beyond what the last frames did: the layout (correlation
-    of thumbnails, which a flash or a change of exposure leaves alone) and the distribution of
-    brightness (which people or a camera that move leave alone). Pictures that show nothing are
-    passed over, so that a white flash compares what was before with what comes after.
+    Thumbnails are centred and scaled by their spread, which takes out exposure; cells that a
+    flash drives into white are left out. What then differs from the frame before, in layout and
+    in the shares of bright and dark, must exceed ``threshold``, and by far what the last frames
+    did. Pictures that show nothing are passed over: what comes after a white flash is compared
+    with what was before.
     """
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
-        self.layout: Any = None
-        self.levels: Any = None
-        self.usual: list[float] = []
+        self.before: Thumb | None = None  # the last thumbnail that showed something
+        self.empty = 0  # frames that showed nothing since
+        self.recent = [0.0] * RECENT
 
     def look(self, luma: Any) -> bool:
         """Take the next frame's luma ``[h, w]`` uint8, of any size that stays the same."""
-        thumb = cv2.resize(luma, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
-        spread = float(thumb.std())
-        if spread < FLAT:
+        now = cv2.resize(luma, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+        change = None if now.std() < EMPTY else 0.0 if self.before is None else difference(self.before, now)
+        if change is None:
+            self.empty = min(self.empty + 1, LONG)
+            if self.empty == LONG:
+                self.before = None
+            self.recent = [*self.recent[1:], 0.0]
             return False
-        layout = (thumb - thumb.mean()) / spread
-        # Standardised as well: a flash moves and stretches the distribution but keeps its shape.
-        levels = np.sort(layout, axis=None)
-        before, self.layout = self.layout, layout
-        before_levels, self.levels = self.levels, levels
-        if before is None:
-            return False
-        moved = float(1.0 - np.mean(layout * before))
-        reshaped = float(np.mean(np.abs(levels - before_levels)))
-        change = moved + reshaped
-        usual = float(np.median(self.usual)) if self.usual else 0.0
-        cut = change > self.threshold and change > 4.0 * usual
-        self.usual = [] if cut else [*self.usual, change][-MEMORY:]
-        return cut
+        after_nothing = self.empty == LONG
+        self.before, self.empty = now, 0
+        cut = change > self.threshold and change > SUDDEN * max(self.recent)
+        self.recent = [*self.recent[1:], change]
+        return cut or after_nothing
 
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
-        if self.layout is None:
-            return {}
-        return {"layout": self.layout, "levels": self.levels, "usual": np.array(self.usual, np.float64)}
+        made = {"empty": np.array(self.empty, np.int64), "recent": np.array(self.recent, np.float64)}
+        return made if self.before is None else {**made, "before": self.before}
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up the state of an earlier `snapshot`."""
-        self.layout, self.levels = snapshot.get("layout"), snapshot.get("levels")
-        self.usual = [float(x) for x in snapshot.get("usual", ())]
+        self.before = snapshot.get("before")
+        self.empty, self.recent = int(snapshot["empty"]), snapshot["recent"].tolist()
+
+
+def difference(a: Thumb, b: Thumb) -> float | None:
+    """How much two thumbnails differ, 0 to about 2; ``None`` where too little is left to say.
+
+    Half the mean square (one less the correlation, for pictures of much contrast), and how far
+    the sorted samples lie apart.
+    """
+    kept = (a < WHITE) == (b < WHITE)
+    if np.count_nonzero(kept) < kept.size / 4:
+        return None
+    first, second = _standard(a[kept]), _standard(b[kept])
+    layout = float(np.mean((first - second) ** 2)) / 2
+    shares = float(np.mean(np.abs(np.sort(first) - np.sort(second))))
+    return layout + shares
+
+
+def _standard(samples: Thumb) -> Thumb:
+    return (samples - samples.mean()) / np.float32(np.hypot(samples.std(), FAINT))

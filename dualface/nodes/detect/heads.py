@@ -13,7 +13,8 @@ STRIDES = (8, 16, 32)
 
 
 class Found(NamedTuple):
-    """Faces of one picture, best first: ``boxes`` ``[k, 4]``, ``scores`` ``[k]``, ``landmarks`` ``[k, 5, 2]``."""
+    """Faces of one picture, best first: ``boxes`` ``[k, 4]``, ``scores`` ``[k]`` and
+    ``landmarks`` ``[k, 5, 2]``."""
 
     boxes: Floats
     scores: Floats
@@ -71,7 +72,8 @@ def _read(
 def suppress(boxes: Floats, scores: Floats, limit: float) -> list[int]:
     """Indices of the boxes kept by greedy non-maximum suppression, best first.
 
-    >>> suppress(np.array([[0, 0, 9, 9], [0, 0, 9, 8], [20, 0, 29, 9]], np.float32), np.array([.7, .9, .8]), 0.3)
+    >>> boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 8], [20, 0, 29, 9]], np.float32)
+    >>> suppress(boxes, np.array([0.7, 0.9, 0.8]), 0.3)
     [1, 2]
     """
     order = np.argsort(-scores, kind="stable")

@@ -28,7 +28,7 @@ class YunetConfig(NodeConfig):
     size: int = 480  # longer side of the copy that is searched, in pixels; faces of 10 there are found
     every: int = 1  # look at every n-th picture; the tracker bridges the others
     most: int = 16  # faces kept in one picture, the surest first
-    cut: float = 0.6  # how different a picture must be to begin a new scene; 0 finds none
+    cut: float = 0.4  # how different a picture must be to begin a new scene; 0 finds none
 
     def __post_init__(self) -> None:
         for name in ("score", "nms"):
