@@ -11,8 +11,6 @@ from dualface.nodes.roles import Detected
 
 @dataclass
 class MotionConfig(NodeConfig):
-    """What counts as moving."""
-
     change: int = 12  # grey levels that set a moving pixel apart from the background
     most: int = 2  # regions to keep in a frame, the largest first
     cut: float = 40.0  # mean change of the picture, in grey levels, that starts a new scene
