@@ -52,6 +52,11 @@ def describe(config: type[Any]) -> tuple[Option, ...]:
     return tuple(options)
 
 
+def option_names(config: type[Any]) -> tuple[str, ...]:
+    """Just the names, in order, which costs no look at the source."""
+    return tuple(field.name for field in _fields(config))
+
+
 def parse(
     config: type[T], values: Mapping[Any, Any], where: str, owner: str = ""
 ) -> tuple[T | None, list[Problem]]:

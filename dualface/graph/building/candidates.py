@@ -8,7 +8,7 @@ from dualface.graph.building.request import Asked, Wanted
 from dualface.graph.dag import Passed
 from dualface.graph.errors import Problem
 from dualface.graph.node import NodeConfig
-from dualface.graph.options import describe, parse, unknown_option
+from dualface.graph.options import option_names, parse, unknown_option
 from dualface.graph.ports import Ports
 from dualface.graph.registry import Kind, Registry, nearest
 
@@ -53,7 +53,7 @@ def choices(
         out = _lookup(one, asked, registry)
         config = None
         if isinstance(out, Kind):
-            names = {option.name for option in describe(out.config)}
+            names = option_names(out.config)
             shared = {k: v for k, v in asked.shared.items() if k in names}
             config, wrong = parse(out.config, {**shared, **one.options}, one.where, out.name)
             # A shared option's place is the node, not the candidate.
@@ -114,7 +114,7 @@ def _check_role_word(asked: Asked, wanted: list[Wanted], registry: Registry, pro
 def _check_shared(asked: Asked, wanted: list[Wanted], registry: Registry, problems: list[Problem]) -> None:
     """An option that all candidates share must be one that at least one of them has."""
     kinds = [registry.kinds[w.kind] for w in wanted if w.kind in registry.kinds]
-    names = dict.fromkeys(option.name for kind in kinds for option in describe(kind.config))
+    names = dict.fromkeys(name for kind in kinds for name in option_names(kind.config))
     for key in asked.shared:
         if key not in names and kinds:
             owner = f"no candidate for '{asked.role}'"
