@@ -141,7 +141,8 @@ def _read(path: Path) -> Descriptor:
         raise ModelError(f"{path}: a model's descriptor is a map of keys, see models/README.md")
     source = values.get("source")
     sources = source if isinstance(source, Mapping) else {}
-    texts: dict[str, Any] = {key: _text(path, values, key) for key in ("name", "title", "licence", "input", "output")}
+    keys = ("name", "title", "licence", "input", "output")
+    texts: dict[str, Any] = {key: _text(path, values, key) for key in keys}
     sha256 = _text(path, values, "sha256").lower()
     if len(sha256) != 64 or set(sha256) - set("0123456789abcdef"):
         raise ModelError(f"{path}: sha256 must have 64 hexadecimal digits")
@@ -150,6 +151,8 @@ def _read(path: Path) -> Descriptor:
     if bool(sources.get("package")) == bool(sources.get("path")):
         raise ModelError(f"{path}: source needs either 'package' and 'file', or 'path'")
     steps = values.get("conversions") or []
+    if not isinstance(steps, list):
+        raise ModelError(f"{path}: conversions is a list, such as [dynamic_size] or []")
     unknown = [step for step in steps if step not in convert_onnx.STEPS]
     if unknown:
         known = ", ".join(convert_onnx.STEPS)
