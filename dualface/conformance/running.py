@@ -10,7 +10,7 @@ from typing import Any
 from dualface.conformance.made_up import Batch
 from dualface.conformance.values import copied, faults, same
 from dualface.graph.job import Job
-from dualface.graph.node import Context, Event, Node, NodeConfig
+from dualface.graph.node import Context, Event, Node, NodeConfig, most_owed
 from dualface.graph.registry import Kind
 
 
@@ -60,7 +60,7 @@ class Run:
 
     def _some(self, batches: Sequence[Batch]) -> list[Any]:
         answers: list[Any] = []
-        most = self.kind.cls.lookahead(self.config)
+        most, longest = self.kind.cls.lookahead(self.config), 0
         for batch in batches:
             before = {name: copied(value) for name, value in batch.items()}
             answer = self.node.process(**batch)
@@ -74,7 +74,8 @@ class Run:
             self.owed.append(batch)
             if answer is not None:
                 self._answer(answer, answers)
-            if (late := sum(map(length_of, self.owed))) > most:
+            longest = max(longest, length_of(batch))
+            if (late := sum(map(length_of, self.owed))) > most_owed(most, longest):
                 self._breach(f"{late} frames are unanswered, but its look-ahead is {most}")
         return answers
 

@@ -106,6 +106,15 @@ class Context:
     vram_mb: int = 0
 
 
+def most_owed(lookahead: int, batch: int) -> int:
+    """The most frames unanswered after a call, for batches of up to ``batch`` frames.
+
+    >>> most_owed(0, 8), most_owed(1, 8), most_owed(45, 4)
+    (0, 8, 48)
+    """
+    return lookahead + batch - 1 if lookahead else 0
+
+
 C = TypeVar("C", bound=NodeConfig)
 
 
@@ -114,7 +123,7 @@ class Node(Generic[C]):
 
     ``process`` takes its inputs by port name and answers with a value (a NamedTuple where there
     are several outputs) or with ``None`` for "later": then the next value it returns belongs to
-    the oldest batch not yet answered. It never keeps more than `lookahead` frames unanswered,
+    the oldest batch not yet answered. A batch is due once `lookahead` later frames are there,
     and `finish` yields the answers still owed. A node without inputs is a source: ``process``
     returns the next batch, and ``None`` when there are no more. A node whose ``process`` is
     annotated ``-> None`` is there for its effect.
@@ -139,7 +148,10 @@ class Node(Generic[C]):
 
     @staticmethod
     def lookahead(config: Any) -> int:
-        """The most frames that may be unanswered after a call of ``process``."""
+        """How many later frames an answer may depend on; 0 answers each batch at once.
+
+        Batches stay whole, so that up to `most_owed` frames can be unanswered.
+        """
         return 0
 
     @staticmethod

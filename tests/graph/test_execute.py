@@ -166,7 +166,7 @@ class Debtor(Fake):
 @pytest.mark.parametrize(
     ("middle", "message"),
     [
-        ((Bad, FakeConfig(salt=0)), "keeps 4 frames unanswered after frame 0, but its lookahead allows 0"),
+        ((Bad, FakeConfig(salt=0)), "keeps 4 frames unanswered after frame 0, but its lookahead is 0"),
         ((Bad, FakeConfig(salt=1)), "answered 5 frames where it was asked for 4 from frame 0"),
         ((Bad, FakeConfig(salt=2)), "answered with str where its output is Items"),
         ((Bad, FakeConfig(salt=3)), "answers more batches than it was given"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.errors import InputError
-from dualface.graph.node import Node
+from dualface.graph.node import Node, most_owed
 from dualface.graph.running.batch import Batch, Value
 from dualface.graph.running.outcome import NodeUse
 
@@ -39,6 +39,7 @@ class Step:
         self._unwired = dict.fromkeys(name for name in place.kind.ports.inputs if name not in wired)
         self._unanswered: deque[Batch] = deque()
         self._owed = 0  # frames in them
+        self._longest = 0  # frames in the largest batch so far
         self._calls = 0
         self._seconds = self._cpu_seconds = 0.0
 
@@ -91,9 +92,10 @@ class Step:
             raise self._broke(f"has only {batch.first} frames, fewer than the graph's first source")
         self._unanswered.append(batch)
         self._owed += batch.length
+        self._longest = max(self._longest, batch.length)
         answered = None if answer is None else self._answer(answer)
-        if self._owed > self.place.lookahead:
-            allowed = f"its lookahead allows {self.place.lookahead}"
+        if self._owed > most_owed(self.place.lookahead, self._longest):
+            allowed = f"its lookahead is {self.place.lookahead}"
             raise self._broke(
                 f"keeps {self._owed} frames unanswered after frame {batch.first}, but {allowed}"
             )
