@@ -1,0 +1,268 @@
+"""track/bytetrack: few faces, calm ids."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dualface.graph.types import Cuts, Faces, Tracks, spans
+from dualface.nodes.track.assign import hungarian, pair
+from dualface.nodes.track.bytetrack import Bytetrack, BytetrackConfig
+from dualface.nodes.track.kalman import BoxFilter
+
+Row = list[tuple[tuple[float, float, float, float], float]]  # boxes and scores of one frame
+
+
+def box(x: float, y: float, size: float = 100.0) -> tuple[float, float, float, float]:
+    return x - 0.4 * size, y - size / 2, x + 0.4 * size, y + size / 2
+
+
+def faces(rows: list[Row | None]) -> Faces:
+    """``None`` for a frame that was not looked at."""
+    flat = [face for row in rows for face in row or []]
+    k = len(flat)
+    return Faces(
+        np.array([len(row or []) for row in rows], np.int64),
+        np.array([b for b, _ in flat], np.float32).reshape(-1, 4),
+        np.array([s for _, s in flat], np.float32),
+        np.zeros((k, 5, 2), np.float32),
+        np.array([row is not None for row in rows], bool),
+    )
+
+
+def follow(
+    rows: list[Row | None],
+    batch: int = 8,
+    cut: int | None = None,
+    fps: float = 30.0,
+    seconds: np.ndarray | None = None,
+    node: Bytetrack | None = None,
+    **options: Any,
+) -> list[dict[int, Any]]:
+    """For each frame, the boxes by track id and whether the track is only predicted."""
+    node = node or Bytetrack(BytetrackConfig(**options))
+    times = np.arange(len(rows)) / fps if seconds is None else seconds
+    flags = np.arange(len(rows)) == (-1 if cut is None else cut)
+    shown: list[dict[int, Any]] = []
+    for a in range(0, len(rows), batch):
+        part = slice(a, a + batch)
+        tracks = node.process(faces(rows[part]), Cuts(flags[part], times[part]))
+        assert isinstance(tracks, Tracks)
+        shown += [
+            {
+                int(i): (b, float(s))
+                for i, b, s in zip(tracks.ids[span], tracks.boxes[span], tracks.scores[span], strict=True)
+            }
+            for span in spans(tracks.counts)
+        ]
+    return shown
+
+
+def two_people(n: int, jitter: int = 0) -> list[Row | None]:
+    rng = np.random.default_rng(jitter)
+    move = rng.normal(0, 2, (n, 4)) if jitter else np.zeros((n, 4))
+    return [[(box(300 + m[0], 200 + m[1]), 0.9), (box(900 + m[2], 220 + m[3]), 0.8)] for m in move]
+
+
+def test_people_who_sit_keep_their_ids() -> None:
+    shown = follow(two_people(90, jitter=3))
+    ids = {tuple(sorted(row)) for row in shown}
+    assert ids == {(0, 1)}
+
+
+def test_people_who_walk_past_at_a_distance_keep_their_ids() -> None:
+    rows: list[Row | None] = [
+        [(box(200 + 8 * i, 200), 0.9), (box(1000 - 8 * i, 500), 0.9)] for i in range(60)
+    ]
+    shown = follow(rows)
+    assert all(set(row) == {0, 1} for row in shown)
+    assert shown[-1][0][0][1] < shown[-1][1][0][1]  # the one above is still the one above
+
+
+def test_a_short_gap_is_bridged_by_prediction_and_the_id_stays() -> None:
+    rows = two_people(40)
+    for i in range(20, 24):
+        rows[i] = rows[i][1:]  # type: ignore[index]
+    shown = follow(rows)
+    assert all(set(row) == {0, 1} for row in shown)
+    assert [shown[i][0][1] for i in (19, 20, 23, 24)] == [np.float32(0.9), 0.0, 0.0, np.float32(0.9)]
+
+
+def test_after_a_longer_absence_the_box_goes_and_the_id_may_come_back() -> None:
+    rows = two_people(60)
+    for i in range(20, 40):
+        rows[i] = rows[i][1:]  # type: ignore[index]
+    shown = follow(rows, bridge_seconds=0.2, lost_seconds=1.0)
+    assert set(shown[35]) == {1}
+    assert set(shown[45]) == {0, 1}
+
+
+def test_after_more_than_a_second_it_is_a_new_face() -> None:
+    rows = two_people(90)
+    for i in range(20, 60):
+        rows[i] = rows[i][1:]  # type: ignore[index]
+    assert set(follow(rows, lost_seconds=1.0)[80]) == {1, 2}
+
+
+def test_seconds_not_frames_say_how_long() -> None:
+    """The same 20 missing frames are 2.7 seconds at 7.5 frames/s."""
+    rows = two_people(60)
+    for i in range(20, 40):
+        rows[i] = rows[i][1:]  # type: ignore[index]
+    assert set(follow(rows, fps=7.5, lost_seconds=1.0)[50]) == {1, 2}
+
+
+def test_variable_frame_rate_moves_the_prediction_by_time() -> None:
+    """A face at a steady 300 px/s; every fifth frame lasts five times as long."""
+    steps = np.where(np.arange(60) % 5 == 4, 5, 1) / 30
+    seconds = np.concatenate([[0], np.cumsum(steps)[:-1]])
+    rows: list[Row | None] = [[(box(200 + 300 * t, 300), 0.9)] for t in seconds]
+    assert all(set(row) == {0} for row in follow(rows, seconds=seconds))
+
+
+def test_a_weak_face_continues_a_track_but_never_begins_one() -> None:
+    rows: list[Row | None] = [
+        [(box(300, 200), 0.9 if i < 10 else 0.62), (box(900, 200), 0.62)] for i in range(30)
+    ]
+    shown = follow(rows, high=0.7)
+    assert all(set(row) == {0} for row in shown)
+    assert all(row[0][1] > 0 for row in shown)
+
+
+def test_a_glimpse_in_one_frame_is_no_track() -> None:
+    rows = two_people(20)
+    rows[7] = [*rows[7], (box(600, 400), 0.9)]  # type: ignore[misc]
+    assert {i for row in follow(rows) for i in row} == {0, 1}
+
+
+def test_a_scene_change_ends_every_track() -> None:
+    shown = follow(two_people(40), cut=20)
+    assert set(shown[19]) == {0, 1}
+    assert set(shown[20]) == {2, 3}
+    assert set(shown[39]) == {2, 3}
+
+
+def test_frames_nobody_looked_at_are_bridged_on_the_way() -> None:
+    rows: list[Row | None] = [[(box(200 + 6 * i, 300), 0.9)] if i % 4 == 0 else None for i in range(80)]
+    shown = follow(rows)
+    assert all(set(row) == {0} for row in shown)
+    for i in range(20, 80):
+        middle = float(shown[i][0][0][[0, 2]].mean())
+        assert abs(middle - (200 + 6 * i)) < 12
+
+
+def test_snapshot_and_restore_go_on_as_if_nothing_had_been() -> None:
+    rows = two_people(40, jitter=5)
+    for i in range(18, 22):
+        rows[i] = rows[i][:1]  # type: ignore[index]
+    for at in (1, 7, 20, 33):
+        first = Bytetrack(BytetrackConfig())
+        follow(rows[:at], node=first)
+        second = Bytetrack(BytetrackConfig())
+        second.restore(first.snapshot())
+        times = np.arange(len(rows)) / 30
+        ours = follow(rows[at:], node=second, seconds=times[at:])
+        theirs = follow(rows[at:], node=first, seconds=times[at:])
+        assert_same(ours, theirs)
+
+
+def assert_same(a: list[dict[int, Any]], b: list[dict[int, Any]]) -> None:
+    assert [sorted(row) for row in a] == [sorted(row) for row in b]
+    for one, other in zip(a, b, strict=True):
+        for key, (where, score) in one.items():
+            np.testing.assert_array_equal(where, other[key][0])
+            assert score == other[key][1]
+
+
+@st.composite
+def films(draw: st.DrawFn) -> list[Row | None]:
+    """A few faces on random walks that flicker, with frames nobody looked at."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    people, n = draw(st.integers(0, 5)), draw(st.integers(1, 40))
+    places = rng.uniform(100, 1100, (people, 2))
+    rows: list[Row | None] = []
+    for _ in range(n):
+        places += rng.normal(0, 12, places.shape)
+        present = rng.random(people) < 0.85
+        row = [
+            (box(*p), float(rng.uniform(0.5, 1))) for p, there in zip(places, present, strict=True) if there
+        ]
+        rows.append(None if rng.random() < 0.15 else row)
+    return rows
+
+
+@settings(max_examples=40)
+@given(films(), st.randoms(use_true_random=False))
+def test_the_order_of_detections_changes_nothing(rows: list[Row | None], random: Any) -> None:
+    mixed = [None if row is None else random.sample(row, len(row)) for row in rows]
+    assert_same(follow(rows), follow(mixed))
+
+
+@settings(max_examples=40)
+@given(films(), st.integers(1, 9))
+def test_the_size_of_batches_changes_nothing(rows: list[Row | None], batch: int) -> None:
+    assert_same(follow(rows, batch=batch), follow(rows, batch=len(rows)))
+
+
+@settings(max_examples=40)
+@given(films())
+def test_no_id_is_used_twice_and_boxes_make_sense(rows: list[Row | None]) -> None:
+    """What was away for longer than a lost track is kept does not come back under its id."""
+    last: dict[int, int] = {}
+    for i, row in enumerate(follow(rows, lost_seconds=0.1)):
+        for key, (where, score) in row.items():
+            assert key in last or key > max(last, default=-1)
+            assert i - last.get(key, i) <= 4
+            assert np.isfinite(where).all()
+            assert where[0] < where[2]
+            assert where[1] < where[3]
+            assert 0 <= score <= 1
+        last |= dict.fromkeys(row, i)
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32 - 1))
+def test_the_pairing_is_the_cheapest_there_is(rows: int, columns: int, seed: int) -> None:
+    costs = np.random.default_rng(seed).uniform(0, 1, (rows, columns))
+    found = hungarian(costs.tolist())
+    assert len(found) == min(rows, columns)
+    wide = costs if rows <= columns else costs.T
+    best = min(
+        sum(wide[i, j] for i, j in enumerate(order))
+        for order in itertools.permutations(range(wide.shape[1]), wide.shape[0])
+    )
+    assert abs(sum(costs[i, j] for i, j in found) - best) < 1e-9
+
+
+def test_nobody_is_paired_below_the_limit() -> None:
+    assert pair([box(0, 0)], [box(90, 0)], 0.3) == []
+    assert pair([], [box(0, 0)], 0.3) == []
+
+
+def test_the_filter_is_the_8_dimensional_one_of_the_paper() -> None:
+    """Against the matrices that DeepSORT and ByteTrack write down."""
+    rng = np.random.default_rng(2)
+    ours = BoxFilter(box(400, 300))
+    x, y, a, h = 400.0, 300.0, 0.8, 100.0
+    mean = np.array([x, y, a, h, 0, 0, 0, 0])
+    covariance = np.diag(np.square([2 * h / 20, 2 * h / 20, 1e-2, 2 * h / 20,
+                                    10 * h / 160, 10 * h / 160, 1e-5, 10 * h / 160]))  # fmt: skip
+    motion = np.eye(8) + np.eye(8, k=4)
+    for i in range(25):
+        h = mean[3]
+        noise = np.diag(np.square([h / 20, h / 20, 1e-2, h / 20, h / 160, h / 160, 1e-5, h / 160]))
+        mean, covariance = motion @ mean, motion @ covariance @ motion.T + noise
+        ours.predict(1.0)
+        measured = box(400 + 3 * i + rng.normal(), 300 + rng.normal(), 100 + rng.normal())
+        if i % 5 != 4:
+            h = mean[3]
+            x0, y0, x1, y1 = measured
+            z = np.array([(x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / (y1 - y0), y1 - y0])
+            total = covariance[:4, :4] + np.diag(np.square([h / 20, h / 20, 1e-1, h / 20]))
+            gain = covariance[:, :4] @ np.linalg.inv(total)
+            mean, covariance = mean + gain @ (z - mean[:4]), covariance - gain @ total @ gain.T
+            ours.update(measured)
+        np.testing.assert_allclose([*ours.mean, *ours.speed], mean, rtol=1e-6, atol=1e-6)
