@@ -61,6 +61,13 @@ def test_somebody_who_walks_through_is_none() -> None:
     assert cuts(pictures) == []
 
 
+def test_somebody_who_steps_before_a_bare_wall_is_none() -> None:
+    wall = np.tile(np.linspace(150, 172, 320), (180, 1)).astype(np.uint8)
+    somebody = wall.copy()
+    somebody[60:, :18] = 110
+    assert cuts([wall] * 10 + [somebody] * 10) == []
+
+
 def test_after_a_long_black_a_new_scene_begins() -> None:
     black = np.zeros_like(scene(1))
     assert cuts([scene(1)] * 5 + [black] * (LONG + 3) + [scene(1)] * 5) == [5 + LONG + 3]

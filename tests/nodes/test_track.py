@@ -117,10 +117,10 @@ def test_seconds_not_frames_say_how_long() -> None:
 
 
 def test_variable_frame_rate_moves_the_prediction_by_time() -> None:
-    """A face at a steady 300 px/s; every fifth frame lasts five times as long."""
+    """A face at a steady 500 px/s; every fifth frame lasts five times as long."""
     steps = np.where(np.arange(60) % 5 == 4, 5, 1) / 30
     seconds = np.concatenate([[0], np.cumsum(steps)[:-1]])
-    rows: list[Row | None] = [[(box(200 + 300 * t, 300), 0.9)] for t in seconds]
+    rows: list[Row | None] = [[(box(200 + 500 * t, 300), 0.9)] for t in seconds]
     assert all(set(row) == {0} for row in follow(rows, seconds=seconds))
 
 
@@ -159,6 +159,8 @@ def test_snapshot_and_restore_go_on_as_if_nothing_had_been() -> None:
     rows = two_people(40, jitter=5)
     for i in range(18, 22):
         rows[i] = rows[i][:1]  # type: ignore[index]
+    for i in range(35, 40):
+        rows[i] = [*rows[i], (box(600, 500), 0.9)]  # type: ignore[misc]
     for at in (1, 7, 20, 33):
         first = Bytetrack(BytetrackConfig())
         follow(rows[:at], node=first)
