@@ -81,4 +81,5 @@ def difference(a: Thumb, b: Thumb) -> float | None:
 
 
 def _standard(samples: Thumb) -> Thumb:
-    return (samples - samples.mean()) / np.float32(np.hypot(samples.std(), FAINT))
+    spread = np.float32(np.hypot(samples.std(), FAINT))
+    return np.asarray((samples - samples.mean()) / spread, np.float32)
