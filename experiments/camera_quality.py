@@ -18,13 +18,13 @@ EYES_IN_BOX, EYES_IN_TILE = 0.4, 0.34
 
 
 def measure(lines: list[dict[str, Any]], side: str, tile: tuple[int, int]) -> dict[str, float]:
-    """Figures for one side; frames where the crop jumps by a quarter of itself count as cuts."""
+    """Figures for one side; frames where the crop jumps by a twentieth of itself count as cuts."""
     crops = np.array([line["shots"][side] or [np.nan] * 4 for line in lines], float)
     seconds = np.array([line["pts"] for line in lines], float)
     size = crops[:, 2:] - crops[:, :2]
     centre = (crops[:, :2] + crops[:, 2:]) / 2
     step = np.diff(centre, axis=0) / size[1:] * tile
-    same = np.abs(np.diff(centre, axis=0) / size[1:]).max(axis=1) < 0.25
+    same = np.abs(np.diff(centre, axis=0) / size[1:]).max(axis=1) < 0.05
     dt = np.diff(seconds)
     speed = np.linalg.norm(step, axis=1)
     acceleration = np.linalg.norm(np.diff(step, axis=0), axis=1)[same[1:] & same[:-1]]

@@ -14,7 +14,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from dualface.graph.types import People, Tile, spans
+from dualface.graph.types import Layout, People, Tile, spans
 
 Array = npt.NDArray[np.float64]
 
@@ -22,6 +22,11 @@ Array = npt.NDArray[np.float64]
 EYES_IN_BOX = 0.4
 # A finer step than this many source pixels keeps rests on whole even pixels; a coarser one would show.
 COARSEST_STEP = 72
+# Hair reaches this share of the box above it; above the hair the tile keeps HEADROOM of its height.
+HAIR, HEADROOM = 0.25, 0.09
+# A small source may be enlarged beyond `upscale` until crops are this much smaller than the frame:
+# a soft picture of the right person is better than a sharp one of everybody, twice.
+FREEDOM = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,8 @@ class Framing:
     def of(tile: Tile, size: tuple[int, int], pixel_aspect: Fraction, eyes: float, upscale: float) -> Framing:
         aspect = Fraction(tile.width, tile.height) / pixel_aspect
         largest = min(float(size[1]), float(size[0] / aspect))
-        return Framing(size[0], size[1], aspect, eyes, min(tile.height / upscale, largest), largest)
+        smallest = min(tile.height / upscale, largest / FREEDOM)
+        return Framing(size[0], size[1], aspect, eyes, smallest, largest)
 
     def wide(self) -> Array:
         """The view that shows as much of the frame as the tile can hold."""
@@ -55,6 +61,22 @@ class Framing:
         """The tallest crop that still holds this anchor in its place within the frame."""
         across = 2 * min(anchor[0], self.width - anchor[0]) / float(self.aspect)
         return float(min(across, anchor[1] / self.eyes, (self.height - anchor[1]) / (1 - self.eyes)))
+
+    def needed(self, heads: Array) -> float:
+        """The shortest crop that holds all these heads ``[n, 4]`` (corners) at once, if it rests."""
+        x0, y0, x1, y1 = _extent(heads)
+        return float(max((x1 - x0) / float(self.aspect), (y1 - y0) / (1 - HEADROOM)))
+
+    def keep(self, view: Array, heads: Array) -> Array:
+        """The view nearest to ``view``, of its size, that cuts none of these heads ``[n, 4]``.
+
+        Where they are too far apart for that, their middle; the frame's edge has the last word.
+        """
+        x0, y0, x1, y1 = _extent(heads)
+        half, height = view[2] * float(self.aspect) / 2, view[2]
+        x = _between(view[0], x1 - half, x0 + half)
+        top = _between(view[1] - self.eyes * height, y1 - height, y0 - HEADROOM * height)
+        return np.array([x, top + self.eyes * height, height])
 
     def snap_height(self, height: float) -> float:
         """The nearest height whose crop has an even whole width and height, if such a one is near."""
@@ -83,6 +105,39 @@ class Framing:
         return np.array([x0, y0, x0 + width, y0 + height])
 
 
+def _extent(heads: Array) -> Array:
+    """What the heads cover together, but for the few detections that lie farthest out."""
+    low, high = np.quantile(heads, [0.05, 0.95], axis=0)
+    return np.concatenate([low[:2], high[2:]])
+
+
+def _between(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high) if low <= high else (low + high) / 2
+
+
+def heads(anchors: Array) -> Array:
+    """Corners ``[n, 4]`` of whole heads, hair included, from anchors ``[n, 3]``."""
+    x, y, size = anchors.T
+    return np.stack(
+        [x - size / 2, y - (EYES_IN_BOX + HAIR) * size, x + size / 2, y + (1 - EYES_IN_BOX) * size], axis=1
+    )
+
+
+def shares(layout: Layout, framings: tuple[Framing, ...]) -> list[Array]:
+    """Views with which all tiles together show one picture, as windows onto the same frame."""
+    left, top = min(t.x for t in layout.tiles), min(t.y for t in layout.tiles)
+    width = max(t.x + t.width for t in layout.tiles) - left
+    height = max(t.y + t.height for t in layout.tiles) - top
+    out = []
+    for tile, f in zip(layout.tiles, framings, strict=True):
+        squeeze = float(f.aspect) * tile.height / tile.width  # source pixels across for one down
+        scale = min(f.height / height, f.width / (width * squeeze))
+        x = f.width / 2 + (tile.x + tile.width / 2 - left - width / 2) * scale * squeeze
+        y = f.height / 2 + (tile.y + f.eyes * tile.height - top - height / 2) * scale
+        out.append(np.array([x, y, tile.height * scale]))
+    return out
+
+
 def _even(position: float, room: float) -> float:
     return min(max(2.0 * round(position / 2), 0.0), 2.0 * math.floor(max(room, 0.0) / 2))
 
@@ -98,14 +153,17 @@ def anchors(people: People, tiles: int) -> Array:
     return out
 
 
-def heights(middle: Array, framings: tuple[Framing, ...], ratio: float, tightest: float) -> Array:
+def heights(
+    middle: Array, needed: Array, framings: tuple[Framing, ...], ratio: float, tightest: float
+) -> Array:
     """Crop heights ``[tiles]`` for these anchors ``[tiles, 3]`` (NaN: nobody), heads equally large.
 
     Each crop is ``ratio`` faces high; down to ``tightest`` where a head is so near the frame's edge
-    that a taller crop could not hold it in its place; taller where a tile may not enlarge so much.
+    that a taller crop could not hold it in its place; taller where a tile may not enlarge so much or
+    where a head moves so much that its crop has to be ``needed`` ``[tiles]`` high to rest.
     What one tile needs, the others follow. The frame has the last word.
     """
-    there = [(a, f) for a, f in zip(middle, framings, strict=True) if np.isfinite(a[0])]
-    common = min([ratio, *(max(f.room(a) / a[2], tightest) for a, f in there)])
-    common = max([common, *(f.smallest / a[2] for a, f in there)])
+    there = [(a, n, f) for a, n, f in zip(middle, needed, framings, strict=True) if np.isfinite(a[0])]
+    common = min([ratio, *(max(f.room(a) / a[2], tightest) for a, _, f in there)])
+    common = max([common, *(max(f.smallest, min(n, ratio * a[2])) / a[2] for a, n, f in there)])
     return np.array([min(common * a[2], f.largest) for a, f in zip(middle, framings, strict=True)])

@@ -15,7 +15,7 @@ from dualface.nodes.camera.framing import Framing, anchors
 from dualface.nodes.camera.operator import Operator, Rules
 
 SIDE_BY_SIDE = Layout(1920, 1080, (Tile("left", 0, 0, 960, 1080), Tile("right", 960, 0, 960, 1080)))
-LARGEST_BATCH = 32  # batches up to here all see the whole look-ahead
+LARGEST_BATCH = 8  # batches up to here all see the whole look-ahead; each frame of it costs memory
 
 
 @dataclass
@@ -23,7 +23,7 @@ class SteadyConfig(NodeConfig):
     """A calm virtual camera. Lengths in the tile are shares of its size or output pixels."""
 
     layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # the tiles to fill
-    lookahead: int = 45  # frames of future that a decision sees
+    lookahead: int = 30  # frames of future that a decision sees
     face_ratio: float = 3.2  # height of the crop in face boxes; 3.2 makes a head 40% of the tile
     tightest: float = 2.6  # the same for a head near the frame's edge: a head of half the tile
     eyes: float = 0.34  # height of the eyes in the tile, from the top, 0..1
@@ -84,7 +84,7 @@ class Steady(Node[SteadyConfig]):
             for tile in config.layout.tiles
         )
         rules = Rules(**{f.name: getattr(config, f.name) for f in fields(Rules)})
-        self._operator = Operator(rules, framings, config.layout.tiles)
+        self._operator = Operator(rules, framings, config.layout)
 
     def process(self, people: People, cuts: Cuts) -> Shots | None:
         self._anchors = np.concatenate([self._anchors, anchors(people, len(self.config.layout.tiles))])
