@@ -132,6 +132,30 @@ def test_both_heads_are_equally_large_where_only_one_may_not_grow() -> None:
     assert np.allclose(crop[0, 0, 2:] - crop[0, 0, :2], crop[0, 1, 2:] - crop[0, 1, :2])
 
 
+def test_with_nobody_the_tiles_show_one_continuous_picture() -> None:
+    crop, blank = crops(np.full((40, 2, 2), np.nan), size=100.0)
+    assert not blank.any()
+    assert np.allclose(crop[:, 0], [0, 0, 960, 1080])
+    assert np.allclose(crop[:, 1], [960, 0, 1920, 1080])
+
+
+def test_a_small_source_is_enlarged_beyond_the_limit_to_frame_heads() -> None:
+    heads = np.tile([[200.0, 160.0], [440.0, 160.0]], (60, 1, 1))
+    crop, _ = crops(heads, video=Video(640, 360, Fraction(1, 30)), size=40.0)
+    assert (crop[0, :, 3] - crop[0, :, 1] < 240).all()
+    assert np.abs(eyes(crop)[0, :, 0] - [200, 440]).max() < 10
+
+
+def test_a_head_that_soon_moves_away_is_whole_from_the_first_frame() -> None:
+    heads = np.tile([[600.0, 450.0], [1350.0, 450.0]], (90, 1, 1))
+    heads[8:, 0] += [-90, 90]
+    crop, _ = crops(heads)
+    top = heads[:, 0, 1] - BOX * 0.75
+    assert (top >= crop[:, 0, 1] + 0.04 * (crop[:, 0, 3] - crop[:, 0, 1])).all()
+    assert (heads[:, 0, 0] - BOX / 2 >= crop[:, 0, 0]).all()
+    assert (heads[:, 0, 0] + BOX / 2 <= crop[:, 0, 2]).all()
+
+
 def test_one_false_detection_moves_nothing() -> None:
     heads = two(200)
     heads[:, 1] = np.nan
@@ -165,8 +189,8 @@ def test_every_shape_of_source_gives_crops_inside_it_with_the_tiles_shape(video:
     assert np.allclose(shape, 960 / 1080, rtol=1e-4)
 
 
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10**6), batch=st.integers(1, 32), n=st.integers(1, 140), split=st.integers(0, 5))
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 10**6), batch=st.integers(1, 8), n=st.integers(1, 100), split=st.integers(0, 5))
 def test_batch_size_and_resume_change_nothing(seed: int, batch: int, n: int, split: int) -> None:
     rng = np.random.default_rng(seed)
     heads = two(n, seed) + rng.normal(0, 6, (n, 2, 2)).cumsum(0)
