@@ -63,6 +63,14 @@ def test_a_damaged_cache_is_made_anew(home: Path) -> None:
     assert not [p for p in path.parent.iterdir() if p.name.startswith(".")], "a temporary file was left"
 
 
+def test_a_cache_that_cannot_be_written_is_said_to_be_so(home: Path) -> None:
+    (home / "cache").mkdir()
+    (home / "cache" / "models").write_text("a file where the folder should be")
+    with pytest.raises(zoo.ModelError, match=r"'yunet' cannot be cached in .*models: ") as caught:
+        zoo.onnx_path("yunet")
+    assert "\n" not in str(caught.value)
+
+
 def test_converted_yunet_is_the_same_network(home: Path) -> None:
     """Bit for bit at the size it was exported for, in a batch as well as alone."""
     original, dynamic = OnnxSession(zoo.weights_path("yunet")), OnnxSession(zoo.onnx_path("yunet"))

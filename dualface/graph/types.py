@@ -159,8 +159,9 @@ class Faces:
     """Detections, frame after frame.
 
     ``counts`` ``[n]`` faces in each frame; ``boxes`` ``[k, 4]``; ``scores`` ``[k]`` in 0..1;
-    ``landmarks`` ``[k, 5, 2]`` (right eye, left eye, nose, right and left mouth corner as seen
-    in the picture from the left), NaN where the detector has none. ``looked`` ``[n]`` is false
+    ``landmarks`` ``[k, 5, 2]`` (the person's right eye, left eye, nose, right and left corner of
+    the mouth; somebody upright who looks at the camera has the right eye on the picture's left),
+    NaN where the detector has none. ``looked`` ``[n]`` is false
     for frames that the detector skipped, whose count is then 0 whatever the picture shows.
     """
 

@@ -11,10 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
+from dualface import zoo
 from dualface.graph.job import Job
 from dualface.graph.node import Context
 from dualface.graph.types import Color, Frames, Video, spans
-from dualface.nodes.detect.heads import decode
+from dualface.nodes.detect.heads import decode, suppress
 from dualface.nodes.detect.small import STEP, bgr_rows, plan_small, small_chroma, small_luma, write_bgr
 from dualface.nodes.detect.yunet import Yunet, YunetConfig
 from dualface.nodes.roles import Detected
@@ -199,10 +200,56 @@ def test_pictures_that_are_skipped_say_so(duo: Pictures) -> None:
     assert np.concatenate([d.faces.counts for d in found]).tolist() == [2, 0, 0] * 2 + [2]
 
 
+def test_a_new_scene_is_looked_at_at_once(duo: Pictures) -> None:
+    other = np.ascontiguousarray(duo[0, :, ::-1])
+    other[1080:] = duo[0, 1080:].reshape(540, 960, 2)[:, ::-1].reshape(540, 1920)
+    other[:1080] = 255 - other[:1080]
+    pictures = np.stack([duo[0]] * 6 + [other] * 3)
+    found = look(pictures, video(1920, 1080), batch=4, every=5)
+    assert np.flatnonzero(np.concatenate([d.cuts.flags for d in found])).tolist() == [6]
+    assert np.flatnonzero(np.concatenate([d.faces.looked for d in found])).tolist() == [0, 5, 6]
+
+
+def test_opencvs_own_reader_finds_the_same_face() -> None:
+    """Box and landmarks of scikit-image's astronaut, at full size, beside cv2.FaceDetectorYN."""
+    data = pytest.importorskip("skimage.data", reason="the astronaut comes with the extra 'demo'")
+    frame = av.VideoFrame.from_ndarray(data.astronaut(), "rgb24").reformat(
+        format="nv12", dst_colorspace="ITU709", dst_color_range="MPEG"
+    )
+    shape = video(512, 512, color=Color("tv", "bt709"))
+    (found,) = look(frame.to_ndarray()[None], shape, size=512)
+    reader = cv2.FaceDetectorYN.create(str(zoo.weights_path("yunet")), "", (512, 512), 0.6, 0.3)
+    _, theirs = reader.detect(data.astronaut()[..., ::-1].copy())
+    assert found.faces.counts.tolist() == [len(theirs)] == [1]
+    x, y, width, height, *points = theirs[0, :14]
+    np.testing.assert_allclose(found.faces.boxes[0], [x, y, x + width, y + height], atol=2)
+    np.testing.assert_allclose(found.faces.landmarks[0].ravel(), points, atol=2)
+    assert abs(found.faces.scores[0] - theirs[0, 14]) < 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_suppression_is_that_of_plain_loops(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    corners = rng.uniform(0, 60, (40, 2))
+    given = np.hstack([corners, corners + rng.uniform(5, 40, (40, 2))]).astype(np.float32)
+    scores = rng.uniform(0.5, 1, 40).astype(np.float32)
+    kept: list[int] = []
+    for i in sorted(range(40), key=lambda k: -scores[k]):
+        x0, y0, x1, y1 = (float(v) for v in given[i])
+        for k in kept:
+            a0, b0, a1, b1 = (float(v) for v in given[k])
+            shared = max(0.0, min(x1, a1) - max(x0, a0)) * max(0.0, min(y1, b1) - max(y0, b0))
+            if shared > 0.3 * ((x1 - x0) * (y1 - y0) + (a1 - a0) * (b1 - b0) - shared):
+                break
+        else:
+            kept.append(i)
+    assert suppress(given, scores, 0.3) == kept
+
+
 def test_the_size_of_batches_changes_nothing(duo: Pictures) -> None:
     one, four = (look(duo, video(1920, 1080), batch=n) for n in (1, 4))
     for a, b in zip(boxes(one), boxes(four), strict=True):
-        np.testing.assert_allclose(a, b, atol=0.05)
+        np.testing.assert_array_equal(a, b)
 
 
 def test_an_empty_picture_has_nobody() -> None:

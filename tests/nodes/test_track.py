@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -131,6 +132,15 @@ def test_a_weak_face_continues_a_track_but_never_begins_one() -> None:
     shown = follow(rows, high=0.7)
     assert all(set(row) == {0} for row in shown)
     assert all(row[0][1] > 0 for row in shown)
+
+
+@pytest.mark.parametrize(("every", "fps"), [(12, 30.0), (1, 2.5)])
+def test_a_weak_face_continues_a_track_however_rare_the_looks(every: int, fps: float) -> None:
+    rows: list[Row | None] = [
+        [(box(300, 200), 0.9 if i < 5 * every else 0.62)] if i % every == 0 else None
+        for i in range(12 * every)
+    ]
+    assert all(set(row) == {0} and row[0][1] > 0 for row in follow(rows, fps=fps)[::every])
 
 
 def test_a_glimpse_in_one_frame_is_no_track() -> None:

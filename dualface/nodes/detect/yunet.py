@@ -18,6 +18,8 @@ from dualface.nodes.detect.heads import Found, decode
 from dualface.nodes.detect.small import SmallPlan, bgr_rows, plan_small, small_chroma, small_luma, write_bgr
 from dualface.nodes.roles import Detected
 
+AT_ONCE = 2  # pictures in one run of the network; what more need does not fit the processor's caches
+
 
 @dataclass
 class YunetConfig(NodeConfig):
@@ -26,7 +28,7 @@ class YunetConfig(NodeConfig):
     score: float = 0.6  # keep faces at or above this confidence, 0..1
     nms: float = 0.3  # drop a face that overlaps a better one by more than this (IoU), 0..1
     size: int = 480  # longer side of the copy that is searched, in pixels; faces of 10 there are found
-    every: int = 1  # look at every n-th picture; the tracker bridges the others
+    every: int = 1  # look at every n-th picture and after cuts; the tracker bridges the others
     most: int = 16  # faces kept in one picture, the surest first
     cut: float = 0.4  # how different a picture must be to begin a new scene; 0 finds none
 
@@ -54,7 +56,7 @@ class Yunet(Node[YunetConfig]):
     @staticmethod
     def state(config: YunetConfig) -> State:
         # The cut finder remembers the changes of so many frames. Which frames are looked at
-        # follows from their index, so that it is no state.
+        # follows from cuts and from their index, so that it is no state.
         return Bounded(MEMORY + 1)
 
     def open(self, context: Context) -> None:
@@ -66,19 +68,23 @@ class Yunet(Node[YunetConfig]):
         assert self._session is not None
         plan, rows = self._small(frames.video), frames.data.shape[1] * 2 // 3
         weights = bgr_rows(frames.video.color, frames.video.height)
+        # A new scene is looked at in any case: the tracker knows nobody there.
         looked = (frames.first + np.arange(len(frames))) % self.config.every == 0
-        batch = np.zeros((int(looked.sum()), 3, *plan.padded[::-1]), np.float32)
         flags = np.zeros(len(frames), bool)
-        free = iter(batch)
+        seen = []
         for i, picture in enumerate(frames.data):
             luma = small_luma(picture[:rows], plan)
             flags[i] = self.config.cut > 0 and self._cuts.look(luma)
+            looked[i] |= flags[i]
             if looked[i]:
-                write_bgr(luma, *small_chroma(picture[rows:], plan), weights, next(free))
+                seen.append((luma, *small_chroma(picture[rows:], plan)))
         found: list[Found] = []
-        if len(batch):
-            outputs = self._session.run({self._session.inputs[0]: batch})
-            found = decode(outputs, plan.padded[0], self.config.score, self.config.nms, self.config.most)
+        for start in range(0, len(seen), AT_ONCE):
+            part = seen[start : start + AT_ONCE]
+            for planes, out in zip(part, self._input, strict=False):
+                write_bgr(*planes, weights, out)
+            outputs = self._session.run({self._session.inputs[0]: self._input[: len(part)]})
+            found += decode(outputs, plan.padded[0], self.config.score, self.config.nms, self.config.most)
         return Detected(_faces(found, looked, plan), Cuts(flags, frames.seconds()))
 
     def close(self) -> None:
@@ -93,6 +99,8 @@ class Yunet(Node[YunetConfig]):
     def _small(self, video: Video) -> SmallPlan:
         if self._plan is None or self._plan[0] != video:
             self._plan = video, plan_small(video, self.config.size)
+            # Right and below, what no picture reaches stays zero.
+            self._input = np.zeros((AT_ONCE, 3, *self._plan[1].padded[::-1]), np.float32)
         return self._plan[1]
 
 

@@ -62,6 +62,7 @@ class Bytetrack(Node[BytetrackConfig]):
         self.tracks: list[Track] = []
         self.next_id = 0
         self.now: float | None = None
+        self.looked = -np.inf  # when faces were last looked for
         self.fresh = True  # nothing was looked at since the job or the scene began
 
     @staticmethod
@@ -123,8 +124,10 @@ class Bytetrack(Node[BytetrackConfig]):
         low = [i for i in order if scores[i] < config.high]
         sure = [t for t in self.tracks if t.sure]
         left, high = self._pair(sure, high, boxes, scores, landmarks, config.match, now)
-        # Only a face that was there a moment ago may continue in an unsure detection.
-        recent = [t for t in left if now - t.seen <= config.bridge_seconds + 2 / FRAMES_A_SECOND]
+        # Only a face that was there a moment ago, or at the last look where looks are rare, may
+        # continue in an unsure detection.
+        since = min(self.looked, now - config.bridge_seconds - 2 / FRAMES_A_SECOND)
+        recent = [t for t in left if t.seen >= since]
         self._pair(recent, low, boxes, scores, landmarks, config.match_low, now)
         unsure = [t for t in self.tracks if not t.sure]
         missed, high = self._pair(unsure, high, boxes, scores, landmarks, config.match_new, now)
@@ -136,7 +139,7 @@ class Bytetrack(Node[BytetrackConfig]):
             track.show(scores[i], landmarks[i], now)
             self.tracks.append(track)
             self.next_id += 1
-        self.fresh = False
+        self.fresh, self.looked = False, now
 
     def _pair(
         self,
@@ -164,7 +167,7 @@ class Bytetrack(Node[BytetrackConfig]):
             "tracks": np.array(rows, np.float64).reshape(-1, 24),
             "landmarks": np.array([t.landmarks for t in self.tracks], np.float32).reshape(-1, 5, 2),
             "clock": np.array(
-                [np.nan if self.now is None else self.now, self.next_id, self.fresh], np.float64
+                [np.nan if self.now is None else self.now, self.next_id, self.fresh, self.looked], np.float64
             ),
         }
 
@@ -175,6 +178,6 @@ class Bytetrack(Node[BytetrackConfig]):
             track.filter = BoxFilter.load(row[4:])
             track.score, track.landmarks = row[3], landmarks
             self.tracks.append(track)
-        now, next_id, fresh = snapshot["clock"].tolist()
+        now, next_id, fresh, self.looked = snapshot["clock"].tolist()
         self.now = None if np.isnan(now) else now
         self.next_id, self.fresh = int(next_id), bool(fresh)
