@@ -14,6 +14,7 @@ from dualface.nodes.track.assign import pair
 from dualface.nodes.track.kalman import Box, BoxFilter
 
 FRAMES_A_SECOND = 30.0  # the filter's unit of time
+UNSEEN = np.full((5, 2), np.nan, np.float32)  # landmarks of a box that is only predicted
 
 
 @dataclass
@@ -43,7 +44,7 @@ class Track:
 
     def __init__(self, number: int, box: Box, seen: float, sure: bool) -> None:
         self.id, self.filter, self.seen, self.sure = number, BoxFilter(box), seen, sure
-        self.score, self.landmarks = 0.0, np.full((5, 2), np.nan, np.float32)
+        self.score, self.landmarks = 0.0, UNSEEN
 
     def take(self, box: Box, score: float, landmarks: Any, now: float) -> None:
         self.filter.update(box)
@@ -110,7 +111,7 @@ class Bytetrack(Node[BytetrackConfig]):
                 track.filter.speed[3] = 0.0  # a lost box keeps its size
             track.filter.predict(frames)
             track.score = 0.0
-            track.landmarks = np.full((5, 2), np.nan, np.float32)
+            track.landmarks = UNSEEN
         self.tracks = [t for t in self.tracks if now - t.seen <= self.config.lost_seconds]
 
     def _shown(self, track: Track, looked: bool) -> bool:
@@ -152,6 +153,8 @@ class Bytetrack(Node[BytetrackConfig]):
         now: float,
     ) -> tuple[list[Track], list[int]]:
         """Continue tracks in detections; returns what stays alone on either side."""
+        if not tracks or not found:
+            return tracks, found
         pairs = pair([t.filter.box() for t in tracks], [boxes[i] for i in found], least)
         for t, d in pairs:
             tracks[t].take(boxes[found[d]], scores[found[d]], landmarks[found[d]], now)
@@ -164,7 +167,7 @@ class Bytetrack(Node[BytetrackConfig]):
     def snapshot(self) -> Snapshot:
         rows = [[t.id, t.seen, t.sure, t.score, *t.filter.state()] for t in self.tracks]
         return {
-            "tracks": np.array(rows, np.float64).reshape(-1, 24),
+            "tracks": np.array(rows, np.float64).reshape(-1, 18),
             "landmarks": np.array([t.landmarks for t in self.tracks], np.float32).reshape(-1, 5, 2),
             "clock": np.array(
                 [np.nan if self.now is None else self.now, self.next_id, self.fresh, self.looked], np.float64
