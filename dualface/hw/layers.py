@@ -39,9 +39,9 @@ FALLBACK: Mapping[str, Any] = {
     "cuda_streams": 1,
     "decode_sessions": 1,
     "encode_sessions": 1,
-    "decode_batch": 4,  # a CPU gains nothing from more, and each frame in flight costs memory
+    "decode_batch": 2,  # a CPU gains nothing from more, and each frame in flight costs memory
     "infer_batch": 8,
-    "queue_batches": 2,
+    "queue_batches": 1,
     "encode_overflow": "wait",
 }
 

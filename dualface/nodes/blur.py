@@ -16,7 +16,6 @@ from dualface.graph.types import NV12, Cpu, Cuts, Frames, Tracks, spans
 from dualface.nodes.buffers import FramePool
 from dualface.nodes.compose.cpu import black, planes, stored
 
-LARGEST_BATCH = 32  # batches up to here all see the whole bridge
 GROWTH = 0.05  # of the box, for each frame between a frame and the nearest look at its face
 
 Plane = npt.NDArray[np.uint8]
@@ -54,7 +53,7 @@ class Blur(Node[BlurConfig]):
 
     @staticmethod
     def lookahead(config: BlurConfig) -> int:
-        return config.bridge + LARGEST_BATCH - 1
+        return config.bridge
 
     @staticmethod
     def state(config: BlurConfig) -> State:
@@ -72,7 +71,7 @@ class Blur(Node[BlurConfig]):
             self._scenes.append((self._scenes[-1] if self._scenes else 0) + int(cut))
         owed = len(self._seen) - self._past
         complete = owed - len(self._pending[0]) >= self.config.bridge
-        return self._answer() if complete or owed > self.lookahead(self.config) else None
+        return self._answer() if complete else None
 
     def finish(self) -> Iterator[Frames[NV12, Cpu]]:
         while self._pending:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualface.graph.job import Job
-from dualface.graph.node import Context
+from dualface.graph.node import Context, most_owed
 from dualface.graph.types import Cuts, People, Video
 from dualface.nodes.camera.steady import Steady, SteadyConfig
 
@@ -52,7 +52,7 @@ def crops(heads: np.ndarray, cut: int | None = None, batch: int = 8, video: Vide
         if answer is not None:
             shots.append(answer)
             owed -= len(answer)
-        assert owed <= Steady.lookahead(node.config)
+        assert owed <= most_owed(Steady.lookahead(node.config), batch)
     shots += list(node.finish())
     node.close()
     return np.concatenate([s.crops for s in shots]), np.concatenate([s.blank for s in shots])

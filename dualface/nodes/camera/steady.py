@@ -15,7 +15,6 @@ from dualface.nodes.camera.framing import Framing, anchors
 from dualface.nodes.camera.operator import Operator, Rules
 
 SIDE_BY_SIDE = Layout(1920, 1080, (Tile("left", 0, 0, 960, 1080), Tile("right", 960, 0, 960, 1080)))
-LARGEST_BATCH = 8  # batches up to here all see the whole look-ahead; each frame of it costs memory
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Steady(Node[SteadyConfig]):
 
     @staticmethod
     def lookahead(config: SteadyConfig) -> int:
-        return config.lookahead + LARGEST_BATCH - 1
+        return config.lookahead
 
     @staticmethod
     def state(config: SteadyConfig) -> State:
@@ -92,8 +91,7 @@ class Steady(Node[SteadyConfig]):
         self._cuts = np.concatenate([self._cuts, cuts.flags])
         self._batches.append(len(people))
         later = len(self._seconds) - self._batches[0]
-        owed_too_many = len(self._seconds) > self.lookahead(self.config)
-        return self._answer() if later >= self.config.lookahead or owed_too_many else None
+        return self._answer() if later >= self.config.lookahead else None
 
     def finish(self) -> Iterator[Shots]:
         while self._batches:

@@ -27,7 +27,7 @@ class YunetConfig(NodeConfig):
 
     score: float = 0.6  # keep faces at or above this confidence, 0..1
     nms: float = 0.3  # drop a face that overlaps a better one by more than this (IoU), 0..1
-    size: int = 480  # longer side of the copy that is searched, in pixels; faces of 10 there are found
+    size: int = 384  # longer side of the copy that is searched, in pixels; faces of 10 there are found
     every: int = 1  # look at every n-th picture and after cuts; the tracker bridges the others
     most: int = 16  # faces kept in one picture, the surest first
     cut: float = 0.4  # how different a picture must be to begin a new scene; 0 finds none

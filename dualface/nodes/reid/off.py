@@ -14,7 +14,6 @@ from dualface.graph.types import NO_SIDE, Cuts, Layout, Memory, People, Tile, Tr
 from dualface.nodes.reid.sides import Seen, Sides
 
 SIDE_BY_SIDE = Layout(1920, 1080, (Tile("left", 0, 0, 960, 1080), Tile("right", 960, 0, 960, 1080)))
-LARGEST_BATCH = 8  # batches up to here all see the whole window; each frame of it costs memory
 
 
 @dataclass
@@ -22,7 +21,7 @@ class ReidOffConfig(NodeConfig):
     """Sides by position."""
 
     layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # its tiles are the sides
-    window: int = 10  # frames before and after that say who matters; a glimpse is no reason to look
+    window: int = 8  # frames before and after that say who matters; a glimpse is no reason to look
     smoothing: float = 0.3  # share of a new position in its running mean (EMA), 0..1
     margin: float = 1.5  # a newcomer is to be so many times as large as whoever has the tile
     gap: float = 0.08  # sides are exchanged when people have crossed by this share of the frame
@@ -59,7 +58,7 @@ class ReidOff(Node[ReidOffConfig]):
 
     @staticmethod
     def lookahead(config: ReidOffConfig) -> int:
-        return config.window + LARGEST_BATCH - 1
+        return config.window
 
     @staticmethod
     def state(config: Any) -> State:
@@ -73,7 +72,7 @@ class ReidOff(Node[ReidOffConfig]):
         self._owed.append((tracks, cuts))
         waiting = sum(len(t) for t, _ in self._owed)
         enough = waiting - len(self._owed[0][0]) >= self.config.window
-        return self._answer() if enough or waiting > self.lookahead(self.config) else None
+        return self._answer() if enough else None
 
     def finish(self) -> Iterator[People]:
         while self._owed:
