@@ -50,8 +50,8 @@ def demo_clip(folder: Path | None = None) -> Path:
     if folder is None:
         from dualface.paths import cache_dir
 
-        folder = cache_dir()
-    path = folder / f"demo-{VERSION}.mp4"
+        folder = cache_dir() / f"demo-{VERSION}"
+    path = folder / "demo.mp4"
     if path.is_file():
         return path
     people = _people()

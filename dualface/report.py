@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -75,11 +75,23 @@ def objective(report: Mapping[str, Any], name: str = "") -> float:
         return math.inf if value is None else float(value)
     if any(job["status"] != "done" for job in report["jobs"]):
         return math.inf
-    near = nearest(path, flat)
+    raise _unknown(path, flat)
+
+
+def check_objective(plan: Plan, name: str) -> None:
+    """Refuse, before anything runs, a name that no report has. What single jobs will tell is
+    known only afterwards. Raises `RequestError`."""
+    nothing = build_report(plan, (), started=datetime.now(UTC), seconds=0.0)
+    known = [path for path, _ in _paths(nothing)]
+    if name and name not in known and not name.startswith("jobs."):
+        raise _unknown(name, known)
+
+
+def _unknown(path: str, known: Iterable[str]) -> RequestError:
+    near = nearest(path, known)
     hint = f"Did you mean '{near}'?" if near else f"Take totals.{DEFAULT_OBJECTIVE}, for example."
-    raise RequestError(
-        [Problem("unknown-objective", "objective", f"the report has no number '{path}'.", hint)]
-    )
+    problem = Problem("unknown-objective", "objective", f"the report has no number '{path}'.", hint)
+    return RequestError([problem])
 
 
 def versions() -> dict[str, str]:

@@ -29,7 +29,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     from dualface.graph.lease import Leases, limits
     from dualface.paths import runtime_dir
     from dualface.progress import progress
-    from dualface.report import build_report, objective
+    from dualface.report import build_report, check_objective, objective
 
     folder = request.folder if request.sweep else None
     jobs, bad = probe_all(config, folder)
@@ -39,10 +39,11 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         request.outcome.update(status="failed", failed=len(bad), objective=float("inf"))
         return 1
     plan = make(config, request, jobs, trust=False)
+    check_objective(plan, config["objective"])
     check(plan, jobs, overwrite=bool(config["overwrite"]))
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
-    leases = Leases(runtime_dir(), limits(plan.hardware))
+    leases = Leases(runtime_dir() / "leases", limits(plan.hardware))
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
         results = execute(plan, leases=leases, listener=listener, stop=stop)
     results = tuple(sorted((*results, *(_unread(w, s) for w, s in bad)), key=lambda r: r.job.index))

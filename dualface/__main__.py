@@ -1,0 +1,8 @@
+"""``python -m dualface``: the same command."""
+
+import sys
+
+from dualface.app import main
+
+if __name__ == "__main__":
+    sys.exit(main())

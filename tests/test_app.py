@@ -1,0 +1,174 @@
+"""The command from outside: exit codes, sentences, files, interrupts and sweeps."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from media import Film, make
+
+from dualface.app import main
+
+Run = Callable[..., int]
+GRAPH = """
+defaults: [/node/decode@nodes.decode: auto, /node/encode@nodes.encode: auto, _self_]
+name: copy
+output: outputs/{name}_copy.mp4
+nodes:
+  encode: {inputs: {frames: decode.frames, source: decode.source}}
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command in an empty folder, on a small graph of its own: decode → encode."""
+    (tmp_path / "conf" / "graph").mkdir(parents=True)
+    (tmp_path / "conf" / "graph" / "copy.yaml").write_text(GRAPH)
+    monkeypatch.chdir(tmp_path)
+    return lambda *args: main(["--config-dir", str(tmp_path / "conf"), "graph=copy", "quiet=true", *args])
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    return text
+
+
+def test_a_run_leaves_its_report_plan_and_config(run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "a.mp4")
+    assert run("input=a.mp4") == 0
+    (folder,) = (tmp_path / "runs").glob("*/*")
+    assert {p.name for p in folder.iterdir()} >= {"report.json", "plan.txt", "plan.json", ".hydra"}
+    report = json.loads((folder / "report.json").read_text())
+    assert report["jobs"][0]["outputs"] == [str(tmp_path / "outputs" / "a_copy.mp4")]
+    assert (tmp_path / "outputs" / "a_copy.mp4").is_file()
+
+
+def test_other_actions_leave_nothing_behind(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    for args in (["action=nodes", "format=json"], ["action=plan", "format=json"], ["action=hw"]):
+        assert run(*args) == 0
+        out = capsys.readouterr().out
+        if "format=json" in args:
+            json.loads(out)
+    for shape in ("mermaid", "svg"):
+        assert run("action=plan", f"format={shape}") == 0
+        assert capsys.readouterr().out.startswith({"mermaid": "flowchart", "svg": "<svg"}[shape])
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("hardware", ["rtx5090", "h100", "cpu"])
+def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["action=plan", f"hw={hardware}"]) == 0
+    assert f"hw={hardware}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        ([], "no video was named"),
+        (["input=gone.mp4"], "there is no file gone.mp4"),
+        (["input=*.avi"], "no file matches *.avi"),
+        (["input=."], "is a folder"),
+        (["inptu=a.mp4"], "Did you mean 'input'"),
+        (["action=rnu"], "Did you mean 'run'"),
+        (["input=a.mp4", "graph=dualfce"], "Did you mean 'dualface'"),
+        (["input=a.mp4", "hw=rtx509"], "Did you mean 'rtx5090'"),
+        (["input=a.mp4", "graph.nodes.encode.crff=20"], "Did you mean 'crf'"),
+        (["input=a.mp4", "+graph.nodes.encode.crff=20"], "Did you mean 'crf'"),
+        (["input=a.mp4", "graph.nodes.encode.crf=high"], "crf"),
+        (["input=a.mp4", "+graph.nodes.encode._target_=os.system"], "_target_"),
+        (["input=a.mp4", "output=a.mp4"], "is one of the inputs"),
+        (["input=a.mp4", "output=link.mp4"], "is one of the inputs"),
+        (["input=[a.mp4,b.mp4]", "output=x.mp4"], "would both write x.mp4"),
+        (["input=a.mp4", "output=there.mp4"], "overwrite=true"),
+        (["input=a.mp4", "output={nme}.mp4"], "{nme}"),
+        (["input=a.mp4", "output=x.avi"], ".mp4"),
+        (["input=a.mp4", "objective=totals.fpss"], "Did you mean 'totals.fps'"),
+        (["input_list=gone.txt"], "gone.txt cannot be read"),
+        (["action=bench", "bench=cpuu"], "cpu"),
+    ],
+)
+def test_a_wrong_request_is_one_sentence_and_starts_nothing(
+    args: list[str], sentence: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "a.mp4")
+    make(tmp_path / "b.mp4")
+    (tmp_path / "there.mp4").write_text("mine")
+    (tmp_path / "link.mp4").hardlink_to(tmp_path / "a.mp4")
+    kept = (tmp_path / "a.mp4").read_bytes()
+    assert run(*args) == 2
+    assert sentence in said(capsys)
+    assert (tmp_path / "there.mp4").read_text() == "mine"
+    assert (tmp_path / "a.mp4").read_bytes() == kept
+    assert not (tmp_path / "outputs").exists()
+    assert not (tmp_path / "x.mp4").exists()
+
+
+def test_every_typo_is_told_at_once(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path / "a.mp4")
+    assert run("input=a.mp4", "graph.nodes.encode.crff=1", "graph.nodes.decode.protocol=[x]") == 2
+    text = said(capsys)
+    assert "crff" in text
+    assert "protocols" in text
+
+
+def test_lists_of_videos(run: Run, tmp_path: Path) -> None:
+    names = ["가 나.mp4", "#1, [x].mp4", "a=b.mp4"]
+    for name in names:
+        make(tmp_path / name, Film(times=range(3)))
+    (tmp_path / "list.txt").write_text("\r\n".join(["\ufeff" + names[0], "", *names[1:]]), "utf-8")
+    assert run("input_list=list.txt", "output=out/{index}-{name}.mp4") == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+        f"{i}-{name}" for i, name in enumerate(names)
+    )
+
+
+def test_overwrite_keeps_the_old_file_until_the_new_one_is_whole(run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "a.mp4")
+    (tmp_path / "x.mp4").write_text("old")
+    assert run("input=a.mp4", "output=x.mp4", "overwrite=true") == 0
+    assert (tmp_path / "x.mp4").stat().st_size > 100
+
+
+def test_a_sweep_goes_on_after_a_failure(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "a.mp4", Film(times=range(5)))
+    assert run("-m", "input=a.mp4", "graph.nodes.encode.crf=20,99,30") == 1
+    (table,) = (tmp_path / "runs" / "multirun").rglob("summary.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert len(rows) == 3
+    assert [row["status"] for row in rows].count("done") == 2
+    assert len(list((tmp_path / "runs").rglob("a_copy.mp4"))) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_finished(number: int, run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "short.mp4", Film(times=range(2)))
+    make(tmp_path / "long.mp4", Film(size=(640, 480), times=range(1500)))
+    command = [sys.executable, "-m", "dualface", "--config-dir", str(tmp_path / "conf"), "graph=copy"]
+    # Two slots, so that the short one is done while the long one runs.
+    args = ["input=[long.mp4,short.mp4]", "output={name}_x.mp4", "hw=fallback", "hw.cpu_slots=2"]
+    args.append("graph.nodes.encode.preset=veryslow")
+    process = subprocess.Popen([*command, *args], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "short_x.mp4").exists() and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.02)
+    os.kill(process.pid, number)
+    _, text = process.communicate(timeout=30)
+    assert process.returncode == 130, text
+    assert "Traceback" not in text
+    assert sorted(p.name for p in tmp_path.glob("*_x.mp4")) == ["short_x.mp4"]
+    assert not list(tmp_path.glob(".*partial*")), "an unfinished file stays"
