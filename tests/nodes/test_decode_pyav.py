@@ -41,7 +41,6 @@ def test_batches(tmp_path: Path, count: int, batch: int) -> None:
     assert all(size == batch for size in sizes[:-1])
     assert [f.first for f in ran.batches] == [batch * k for k in range(len(sizes))]
     assert all(f.data.shape[0] == len(f) for f in ran.batches)
-    assert ran.figures["decode.frames"] == count
 
 
 def test_every_packet_travels_once(tmp_path: Path) -> None:
