@@ -34,6 +34,12 @@ from dualface.graph.node import Device, Event
 from dualface.graph.registry import node
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs without a folder write into the current one."""
+    monkeypatch.chdir(tmp_path)
+
+
 def line(log: Log, middle: tuple[Any, FakeConfig] | None = None, **source: Any) -> Any:
     """source → work → sink, the one in the middle a `Work` unless told otherwise."""
     return make_graph(
