@@ -60,7 +60,8 @@ class Yunet(Node[YunetConfig]):
         return Bounded(MEMORY + 1)
 
     def open(self, context: Context) -> None:
-        self._session: OnnxSession | None = OnnxSession(zoo.onnx_path("yunet"), threads=context.threads)
+        # A net this small gains nothing from a second thread, and loses a tenth to waiting for it.
+        self._session: OnnxSession | None = OnnxSession(zoo.onnx_path("yunet"), threads=1)
         self._cuts = CutFinder(self.config.cut)
         self._plan: tuple[Video, SmallPlan] | None = None
 
