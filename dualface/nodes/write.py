@@ -10,9 +10,8 @@ from typing import Any
 from dualface.graph.job import Job
 from dualface.graph.node import Context, Needs, Node, NodeConfig
 from dualface.graph.registry import node
-from dualface.graph.types import Cuts, Layout, Memory, People, Shots, Tile, spans
-
-SIDE_BY_SIDE = Layout(1920, 1080, (Tile("left", 0, 0, 960, 1080), Tile("right", 960, 0, 960, 1080)))
+from dualface.graph.types import Cuts, Layout, Memory, People, Shots, spans
+from dualface.nodes.layout import SIDE_BY_SIDE
 
 
 @dataclass

@@ -10,11 +10,10 @@ import numpy as np
 
 from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
-from dualface.graph.types import Cuts, Layout, Memory, People, Shots, Tile
+from dualface.graph.types import Cuts, Layout, Memory, People, Shots
 from dualface.nodes.camera.framing import Framing, anchors
 from dualface.nodes.camera.operator import Operator, Rules
-
-SIDE_BY_SIDE = Layout(1920, 1080, (Tile("left", 0, 0, 960, 1080), Tile("right", 960, 0, 960, 1080)))
+from dualface.nodes.layout import SIDE_BY_SIDE
 
 
 @dataclass

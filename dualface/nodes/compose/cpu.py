@@ -11,8 +11,8 @@ from dualface.graph.node import Context, Node, NodeConfig
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Frames, Layout, Shots, Video
 from dualface.nodes.buffers import FramePool
-from dualface.nodes.camera.steady import SIDE_BY_SIDE
 from dualface.nodes.compose.resample import Plane, Resampler
+from dualface.nodes.layout import SIDE_BY_SIDE
 
 Box = tuple[float, float, float, float]
 

@@ -10,10 +10,9 @@ import numpy as np
 
 from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
-from dualface.graph.types import NO_SIDE, Cuts, Layout, Memory, People, Tile, Tracks, spans
+from dualface.graph.types import NO_SIDE, Cuts, Layout, Memory, People, Tracks, spans
+from dualface.nodes.layout import SIDE_BY_SIDE
 from dualface.nodes.reid.sides import Seen, Sides
-
-SIDE_BY_SIDE = Layout(1920, 1080, (Tile("left", 0, 0, 960, 1080), Tile("right", 960, 0, 960, 1080)))
 
 
 @dataclass
