@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dualface.actions import Request
-from dualface.actions.plan import hardware
+from dualface.actions.prepare import hardware
 from dualface.paths import user_config_dir
 
 

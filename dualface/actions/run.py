@@ -8,23 +8,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request
-from dualface.graph.errors import InputError, Problem, RequestError
-from dualface.graph.job import Job
+from dualface.actions.prepare import NOMINAL, check, make, probe_all
 from dualface.graph.plan import Plan
 from dualface.graph.running.outcome import JobResult
-from dualface.inputs import Wish, wishes
+from dualface.inputs import Wish
 
 
 def main(config: Mapping[str, Any], request: Request) -> int:
     """Do the jobs. A video that cannot be read is a failed job; the others go on."""
-    from dualface.actions.plan import make
     from dualface.graph.execute import execute
     from dualface.graph.lease import Leases, limits
     from dualface.paths import runtime_dir
@@ -74,65 +72,6 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     return {"interrupted": 130, "failed": 1, "done": 0}[status]
 
 
-def probe_all(config: Mapping[str, Any], folder: Path | None) -> tuple[list[Job], list[tuple[Wish, str]]]:
-    """The jobs that can be read, and a sentence for each that cannot."""
-    from dualface.nodes.decode.probe import probe
-
-    jobs: list[Job] = []
-    bad: list[tuple[Wish, str]] = []
-    for wish in wishes(config, folder):
-        try:
-            protocols = tuple(config["protocols"])
-            job = probe(wish.path, output=wish.output, name=wish.name, index=wish.index, protocols=protocols)
-            jobs.append(job)
-        except InputError as error:
-            bad.append((wish, str(error)))
-    return jobs, bad
-
-
-def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
-    """Raise `RequestError` with everything that would go wrong with files and jobs, and make the
-    outputs' folders when nothing would."""
-    problems: list[Problem] = []
-    owners: dict[str, Job] = {}
-    inputs = {os.path.realpath(job.input): job for job in jobs}
-    outputs: dict[Path, None] = {}
-    for job in jobs:
-        for node in plan.pipelines[0].graph.nodes:
-            where = f"{job.name}, {node.name}"
-            for sentence in node.kind.cls.check(node.config, job):
-                problems.append(Problem("bad-job", where, sentence))
-            for path in node.kind.cls.writes(node.config, job):
-                outputs[path] = None
-                real = os.path.realpath(path)
-                if real in owners:
-                    other = owners[real]
-                    message = f"{other.input} and {job.input} would both write {path}."
-                    problems.append(
-                        Problem("same-output", "output", message, "Use {name} or {index} in output=.")
-                    )
-                owners[real] = job
-                if real in inputs or any(_same(path, other.input) for other in jobs):
-                    message = f"{path} is one of the inputs, and inputs are never overwritten."
-                    problems.append(Problem("output-is-input", "output", message, "Choose another output=."))
-                elif path.is_dir():
-                    problems.append(
-                        Problem("output-folder", "output", f"{path} is a folder.", "Name a file.")
-                    )
-                elif path.exists() and not overwrite:
-                    message = f"{path} exists already."
-                    problems.append(Problem("exists", "output", message, "Say overwrite=true to replace it."))
-    if not problems:
-        for parent in dict.fromkeys(path.parent for path in outputs):
-            try:
-                parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                message = f"the folder {parent} cannot be made: {error.strerror}."
-                problems.append(Problem("output-folder", "output", message, "Choose another output=."))
-    if problems:
-        raise RequestError(dict.fromkeys(problems))
-
-
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C (or SIGTERM) sets; the second ends the process at once."""
@@ -155,17 +94,8 @@ def stopping() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _same(path: Path, other: str) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False
-
-
 def _unread(wish: Wish, sentence: str) -> JobResult:
     from dataclasses import replace
-
-    from dualface.actions.plan import NOMINAL
 
     job = replace(
         NOMINAL, name=wish.name, input=wish.path, output=wish.output, index=wish.index, frames=0, duration=0.0
