@@ -95,6 +95,7 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
         (["input=a.mp4", "output={nme}.mp4"], "{nme}"),
         (["input=a.mp4", "output=x.avi"], ".mp4"),
         (["input=a.mp4", "objective=totals.fpss"], "Did you mean 'totals.fps'"),
+        (["input=a.mp4", "record=true"], "has no node of kind write/people"),
         (["input_list=gone.txt"], "gone.txt cannot be read"),
         (["action=bench", "bench=cpuu"], "cpu"),
     ],

@@ -19,6 +19,7 @@ from dualface.graph.types import Video
 from dualface.hw.layers import Resolved
 from dualface.inputs import Wish, wishes
 
+RECORDER = "write/people"  # what record=true is about
 NOMINAL = Job(
     "nominal",
     "",
@@ -58,6 +59,10 @@ def make(config: Mapping[str, Any], request: Request, jobs: Sequence[Job], *, tr
         print(line, file=sys.stderr)
     strict = bool(config["strict_zero_copy"])
     graph = build(config["graph"], resolved.hardware, registry, strict_zero_copy=strict)
+    if config["record"] and not any(node.kind.name == RECORDER for node in graph.nodes):
+        message = f"graph '{graph.name}' has no node of kind {RECORDER}, so that nothing would be recorded."
+        hint = "Leave record=true out, or use graph=inspect."
+        raise RequestError([Problem("no-record", "record", message, hint)])
     overflow: Graph | None = None
     taken = frozenset((n.name, n.candidate) for n in graph.nodes if n.needs.resources.get("encode_sessions"))
     if taken and resolved.hardware.encode_overflow == "software" and all(c for _, c in taken):
