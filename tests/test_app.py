@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from media import Film, make
+from media import Film, Sound, make, tracks
 
 from dualface.app import main
 
@@ -122,6 +122,25 @@ def test_every_typo_is_told_at_once(run: Run, tmp_path: Path, capsys: pytest.Cap
     text = said(capsys)
     assert "crff" in text
     assert "protocols" in text
+
+
+def test_a_job_that_cannot_be_done_leaves_the_others(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "a.mkv", Film(sounds=(Sound(codec="pcm_u8"),)))
+    make(tmp_path / "b.mp4")
+    assert run("input=[a.mkv,b.mp4]", "output={name}_x.mp4") == 1
+    assert ".mp4 cannot hold the source's pcm_u8 sound" in said(capsys)
+    assert (tmp_path / "b_x.mp4").exists()
+    assert not (tmp_path / "a_x.mp4").exists()
+    assert run("input=a.mkv", "output={name}_x.mp4") == 2
+
+
+def test_sound_whose_channels_have_no_names(run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "a.mkv", Film(sounds=(Sound(codec="pcm_s16le"),)))
+    assert run("input=a.mkv", "output=x.mp4") == 0
+    ours, theirs = tracks(tmp_path / "x.mp4", "audio"), tracks(tmp_path / "a.mkv", "audio")
+    assert b"".join(ours[0].data) == b"".join(theirs[0].data)
 
 
 def test_lists_of_videos(run: Run, tmp_path: Path) -> None:

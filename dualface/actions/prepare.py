@@ -15,6 +15,7 @@ from dualface.graph.errors import InputError, Problem, RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
 from dualface.graph.registry import installed
+from dualface.graph.schedule import schedule
 from dualface.graph.types import Video
 from dualface.hw.layers import Resolved
 from dualface.inputs import Wish, wishes
@@ -51,7 +52,6 @@ def probe_all(config: Mapping[str, Any], folder: Path | None) -> tuple[list[Job]
 def make(config: Mapping[str, Any], request: Request, jobs: Sequence[Job], *, trust: bool) -> Plan:
     """Resolve, build and schedule."""
     from dualface.graph.build import build
-    from dualface.graph.schedule import schedule
 
     registry = installed()
     resolved = hardware(config, request, trust=trust)
@@ -92,6 +92,27 @@ def hardware(config: Mapping[str, Any], request: Request, *, trust: bool, refres
     return dataclasses.replace(resolved, warnings=(*manual.notes, *resolved.warnings))
 
 
+def without_unable(plan: Plan, jobs: Sequence[Job]) -> tuple[Plan, list[tuple[Job, str]]]:
+    """The plan for the jobs that its nodes can do, and why they cannot do the others.
+
+    Raises `RequestError` where they can do none.
+    """
+    graph = plan.pipelines[0].graph
+    unable: list[tuple[Job, str]] = []
+    for job in jobs:
+        sentences = [text for node in graph.nodes for text in node.kind.cls.check(node.config, job)]
+        if sentences:
+            unable.append((job, "; ".join(dict.fromkeys(sentences))))
+    if not unable:
+        return plan, unable
+    if len(unable) == len(jobs):
+        raise RequestError([Problem("bad-job", job.input, sentence) for job, sentence in unable])
+    names = {job.index for job, _ in unable}
+    rest = [job for job in jobs if job.index not in names]
+    overflow = plan.pipelines[1].graph if len(plan.pipelines) > 1 else None
+    return schedule(graph, plan.hardware, rest, overflow=overflow), unable
+
+
 def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
     """Raise `RequestError` with everything that would go wrong with files and jobs, and make the
     outputs' folders when nothing would."""
@@ -101,9 +122,6 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
     outputs: dict[Path, None] = {}
     for job in jobs:
         for node in plan.pipelines[0].graph.nodes:
-            where = f"{job.name}, {node.name}"
-            for sentence in node.kind.cls.check(node.config, job):
-                problems.append(Problem("bad-job", where, sentence))
             for path in node.kind.cls.writes(node.config, job):
                 outputs[path] = None
                 real = os.path.realpath(path)

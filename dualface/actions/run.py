@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request
-from dualface.actions.prepare import NOMINAL, check, make, probe_all
+from dualface.actions.prepare import NOMINAL, check, make, probe_all, without_unable
 from dualface.graph.plan import Plan
 from dualface.graph.running.outcome import JobResult
 from dualface.inputs import Wish
 
 
 def main(config: Mapping[str, Any], request: Request) -> int:
-    """Do the jobs. A video that cannot be read is a failed job; the others go on."""
+    """Do the jobs. A video that cannot be read, or not be made into what was asked for, is a failed
+    job; the others go on."""
     from dualface.graph.execute import execute
     from dualface.graph.lease import Leases, limits
     from dualface.paths import runtime_dir
@@ -38,13 +39,19 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         return 1
     plan = make(config, request, jobs, trust=False)
     check_objective(plan, config["objective"])
+    plan, unable = without_unable(plan, jobs)
+    failed = [_unread(wish, sentence) for wish, sentence in bad]
+    for job, sentence in unable:
+        print(sentence, file=sys.stderr)
+        failed.append(JobResult(job, "failed", sentence))
+    jobs = [assignment.job for assignment in plan.assignments]
     check(plan, jobs, overwrite=bool(config["overwrite"]))
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     leases = Leases(runtime_dir() / "leases", limits(plan.hardware))
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
         results = execute(plan, leases=leases, listener=listener, stop=stop)
-    results = tuple(sorted((*results, *(_unread(w, s) for w, s in bad)), key=lambda r: r.job.index))
+    results = tuple(sorted((*results, *failed), key=lambda r: r.job.index))
     report = build_report(
         plan,
         results,

@@ -39,6 +39,12 @@ def _known(names: Iterable[str]) -> Iterator[str]:
             yield name
 
 
+# What the muxer says of a packet that makes no sense.
+DAMAGED = (av.error.InvalidDataError, av.error.PatchWelcomeError)
+# What FFmpeg takes for so many channels when nobody says more.
+USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+
+
 def holders(codec: str) -> str:
     """The suffixes whose containers can hold a codec, as words; ``""`` where none can."""
     return " or ".join(suffix for suffix in CHOICES if codec in holds(suffix))
@@ -56,7 +62,7 @@ def check_output(job: Job, audio: bool) -> tuple[str, ...]:
         known = stream.kind == "audio" and stream.codec != "unknown"
         if audio and known and stream.codec not in holds(suffix):
             others = holders(stream.codec)
-            way = f"{others} can" if others else "leave the sound out with the encoder's option audio=none"
+            way = f"{others} can" if others else "leave the sound out with graph.nodes.encode.audio=none"
             problems.append(f"{job.output}: {suffix} cannot hold the source's {stream.codec} sound; {way}")
     return tuple(dict.fromkeys(problems))
 
@@ -82,6 +88,7 @@ class Output:
                 ffmpeg_name(target), "w", format=FORMATS[self.suffix], container_options=options
             )
         self.copies: dict[int, Any] = {}
+        self.damaged = 0  # packets that could not be copied
         self.lines: dict[int, Timeline] = {}
 
     def carry(self, media: Media, audio: bool) -> None:
@@ -108,6 +115,8 @@ class Output:
             copy = self.container.add_stream_from_template(track.stream)
         except (ValueError, av.error.FFmpegError):
             return False
+        if track.kind == "audio":
+            _name_channels(copy.codec_context)
         copy.metadata.update(_tags(track.stream.metadata))
         # Where MP4 players look for a track's name; elsewhere it would be a tag without meaning.
         copy.metadata.pop("handler_name", None)
@@ -127,8 +136,18 @@ class Output:
         """Write packets of the source as they are."""
         for packet in packets:
             stream = self.copies.get(packet.stream.index)
-            if stream is not None:
-                self.write([self._fresh(packet, stream)])
+            if stream is None:
+                continue
+            try:
+                with self._told():
+                    self.container.mux_one(self._fresh(packet, stream))
+            except InputError as error:
+                if not isinstance(error.__cause__, DAMAGED):
+                    raise
+                # A damaged packet of sound is no reason to lose the pictures.
+                self.damaged += 1
+                if self.damaged == 1:
+                    self.notice(f"a {stream.type} packet is damaged; such packets are left out")
 
     def _fresh(self, packet: Any, stream: Any) -> Any:
         """The same bytes in a packet of our own: others may be writing this one too."""
@@ -181,6 +200,14 @@ class Output:
         if error.errno == errno.ENOENT:
             return f"{self.final}: the folder {self.final.parent} does not exist"
         return f"{self.final}: cannot be written ({error.strerror})"
+
+
+def _name_channels(codec: Any) -> None:
+    """Give channels without names (raw sound in Matroska) those that are usual for so many: MP4
+    cannot describe nameless ones, and would say so only when the file is finished."""
+    usual = USUAL_LAYOUTS.get(codec.channels) if codec is not None else None
+    if usual and codec.layout.name == f"{codec.channels} channels":
+        codec.layout = usual
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
