@@ -1,4 +1,4 @@
-"""Machine-wide leases: what one run holds, no other run on this machine can take.
+"""Leases: what one run holds, no other run that uses the same lock folder can take.
 
 A lease is an OS lock on a file, one file a unit: ``gpu0-encode-2.lock`` is the third encode session
 of GPU 0. The lock belongs to the open file, not to the file's existence: a file left by a crash is
