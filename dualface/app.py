@@ -8,18 +8,23 @@ other actions are composed alone and leave nothing behind.
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import json
 import math
 import os
+import signal
 import sys
-import traceback
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from dualface.actions import ACTIONS, Request
-from dualface.graph.errors import InputError, Problem, RequestError
+from dualface.cli import quote
+from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
+from dualface.sentences import tell
 
 FOLDERS = ("run", "bench")  # actions that have a run folder
 INTERRUPTED = 130
@@ -33,9 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _main(args)
-        sys.stdout.flush()
-        return code
+        with _terminable():
+            code = _main(args)
+            sys.stdout.flush()
+            return code
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         return INTERRUPTED
@@ -45,7 +51,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse, within Hydra
         return stop.code if isinstance(stop.code, int) else 2
     except Exception as error:
-        return _tell(error, debug)
+        return tell(error, debug)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends whatever is going on as Ctrl-C does; a run has handlers of its own."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heard(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _main(args: list[str]) -> int:
@@ -54,31 +77,59 @@ def _main(args: list[str]) -> int:
 
         print(text())
         return 0
+    if "--version" in args:
+        print(importlib.metadata.version("dualface"))
+        return 0
     # Hydra would print its own errors and end with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    from hydra._internal.utils import get_args_parser
 
     from dualface.cli import overrides
     from dualface.searchpath import groups
 
-    flags = get_args_parser().parse_intermixed_args(args)
+    flags = _flags(args)
     sweep = bool(flags.multirun)
-    ready = overrides(flags.overrides, sweep, groups())
+    more = [Path(flags.config_dir)] if flags.config_dir else []
+    ready = overrides(flags.overrides, sweep, groups(more))
     kept = list(args)
     for old in flags.overrides:
         kept.remove(old)
     _register()
-    action = next((o.split("=", 1)[1] for o in reversed(ready) if o.startswith("action=")), "run")
-    special = sweep or flags.cfg or flags.info or flags.hydra_help or flags.run
-    if "," not in action and action not in ACTIONS:
+    if not (sweep or flags.cfg or flags.info or flags.hydra_help or flags.experimental_rerun):
+        typed = next((o.split("=", 1)[1] for o in reversed(ready) if o.startswith("action=")), "run")
+        shown = ready
+        if typed in ACTIONS and typed not in ("plan", *FOLDERS):  # a graph has nothing to do with them
+            shown = [o for o in ready if not o.lstrip("+~").startswith(("graph", "node/"))] + ["~graph"]
+        config = _compose(shown, flags.config_dir, flags.config_name)
+        # The action may also come from a config, an experiment's for one.
+        if _known(config.action) not in FOLDERS:
+            return _act(_plain(config), Request(command=tuple(shown)))
+    return _hydra([*kept, *ready], sweep)
+
+
+def _flags(args: list[str]) -> Any:
+    """What Hydra's own parser makes of ``args``; what it cannot read is a problem of the request."""
+    from hydra._internal.utils import get_args_parser
+
+    def refuse(message: str) -> NoReturn:
+        hint = "--help shows what there is."
+        raise RequestError([Problem("bad-flag", "", message.removeprefix("argument ") + ".", hint)])
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    flags = parser.parse_intermixed_args(args)
+    if flags.config_dir and not Path(flags.config_dir).is_dir():
+        message = f"there is no folder {flags.config_dir}."
+        raise RequestError([Problem("no-folder", "--config-dir", message, "It starts from where you are.")])
+    return flags
+
+
+def _known(action: str) -> str:
+    """``action``; raises `RequestError` where it is none."""
+    if action not in ACTIONS:
         near = nearest(action, ACTIONS)
         hint = f"Did you mean '{near}'?" if near else f"The actions are {', '.join(ACTIONS)}."
         raise RequestError([Problem("unknown-action", "action", f"there is no action '{action}'.", hint)])
-    if action not in FOLDERS and not special:
-        if action != "plan":  # what the other actions show has nothing to do with a graph
-            ready = [o for o in ready if not o.lstrip("+~").startswith(("graph", "node/"))] + ["~graph"]
-        return _compose(ready, flags)
-    return _hydra([*kept, *ready], sweep)
+    return action
 
 
 def _register() -> None:
@@ -92,41 +143,47 @@ def _register() -> None:
     Plugins.instance().register(Folders)
 
 
-def _compose(ready: list[str], flags: Any) -> int:
+def _compose(ready: list[str], folder: str | None = None, name: str | None = None) -> Any:
     from hydra import compose, initialize_config_dir
 
     from dualface.paths import conf_dir
 
-    if flags.config_dir:
-        ready = [*ready, f"hydra.searchpath=[file://{Path(flags.config_dir).absolute()}]"]
+    if folder:
+        ready = [*ready, f"hydra.searchpath=[{quote(f'file://{Path(folder).absolute()}')}]"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="dualface"):
-        config = compose(flags.config_name or "config", ready)
-    return _act(_plain(config), Request(command=tuple(ready)))
+        return compose(name or "config", ready)
 
 
 def _hydra(args: list[str], sweep: bool) -> int:
     import hydra
 
     from dualface.paths import conf_dir
-    from dualface.sweep import Summary, summarise
+    from dualface.sweep import Summary, drop_empty, summarise
 
     before, sys.argv = sys.argv, [sys.argv[0], *args]
-    _codes.clear()
+    _runs.clear()
     Summary.folder = None
     try:
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
-    except KeyboardInterrupt:
-        if Summary.folder is not None:
-            summarise(Summary.folder)
-        raise
+    except (KeyboardInterrupt, Exception) as error:
+        if Summary.folder is None:
+            raise
+        # A launcher gave up: what its runs did is told all the same.
+        code = summarise(Summary.folder)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return max(code, tell(error, False))
     finally:
         sys.argv = before
+        if not sweep:
+            for folder in _runs:
+                drop_empty(folder)
     if sweep and Summary.folder is not None:
         return Summary.code
-    return _codes[-1] if _codes else 0  # none: --cfg and the like only print
+    return next(reversed(_runs.values()), 0)  # none: --cfg and the like only print
 
 
-_codes: list[int] = []  # of the runs in this process
+_runs: dict[Path, int] = {}  # the folders of this process's runs, and their exit codes
 
 
 def task(config: Any) -> float:
@@ -135,22 +192,27 @@ def task(config: Any) -> float:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from dualface.sweep import OUTCOME
+    from dualface.sweep import OUTCOME, options
 
     hydra = HydraConfig.get()
     sweep = hydra.mode == RunMode.MULTIRUN
     folder = Path(hydra.runtime.output_dir)
     typed = tuple(hydra.overrides.task)
     request = Request(folder, typed, sweep)
-    debug = False
+    debug, code = False, INTERRUPTED
+    _runs[folder] = code
     try:
         plain = _plain(config)
         debug = bool(plain["debug"])
         code = _act(plain, request)
+    except KeyboardInterrupt:
+        request.outcome.setdefault("status", "interrupted")
+        if not sweep:
+            print("Interrupted.", file=sys.stderr)
     except Exception as error:
-        code = _tell(error, debug)
+        code = tell(error, debug)
         request.outcome.setdefault("status", "refused" if code == 2 else "failed")
-    _codes.append(code)
+    _runs[folder] = code
     value = request.outcome.get("objective")
     if sweep:
         outcome = {
@@ -158,7 +220,7 @@ def task(config: Any) -> float:
             "objective": value if value is not None and math.isfinite(value) else None,
             "code": code,
             "number": int(hydra.job.num),
-            "overrides": dict(o.lstrip("+").split("=", 1) for o in typed if "=" in o),
+            "overrides": options(typed),
         }
         (folder / OUTCOME).write_text(json.dumps(outcome, ensure_ascii=False), encoding="utf-8")
         if code == INTERRUPTED:
@@ -167,12 +229,7 @@ def task(config: Any) -> float:
 
 
 def _act(config: dict[str, Any], request: Request) -> int:
-    action = config["action"]
-    if action not in ACTIONS:
-        near = nearest(action, ACTIONS)
-        hint = f"Did you mean '{near}'?" if near else f"The actions are {', '.join(ACTIONS)}."
-        raise RequestError([Problem("unknown-action", "action", f"there is no action '{action}'.", hint)])
-    module = importlib.import_module(f"dualface.actions.{action}")
+    module = importlib.import_module(f"dualface.actions.{_known(config['action'])}")
     return int(module.main(config, request))
 
 
@@ -183,55 +240,10 @@ def _plain(config: Any) -> dict[str, Any]:
     return plain
 
 
-def _tell(error: Exception, debug: bool) -> int:
-    """Say ``error`` in sentences on stderr; answers with the exit code."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if debug:
-        traceback.print_exception(error)
-    if isinstance(error, RequestError):
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return 2
-    if isinstance(error, InputError):
-        print(error, file=sys.stderr)
-        return 1
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        print(_sentence(error), file=sys.stderr)
-        return 2
-    print(f"Something went wrong within dualface: {type(error).__name__}: {error}", file=sys.stderr)
-    if not debug:
-        print("debug=true shows where.", file=sys.stderr)
-    return 1
-
-
-def _sentence(error: Any) -> str:
-    """Hydra's or OmegaConf's words as one line."""
-    missing, options = getattr(error, "missing_cfg_file", None), getattr(error, "options", None)
-    if isinstance(missing, str):
-        group, _, name = missing.rpartition("/")
-        if options:
-            near = nearest(name, options)
-            meant = f" Did you mean '{near}'?" if near else ""
-            return f"{group}={name}: there is no such choice.{meant} The choices are {', '.join(options)}."
-        return f"{missing}: there is no such config."
-    key = getattr(error, "full_key", None)
-    first = str(error).strip().split("\nfull_key")[0].split("\n    full_key")[0]
-    words = " ".join(first.split()) or type(error).__name__
-    if error.__cause__ is not None and str(error.__cause__) not in words:
-        words += " " + " ".join(str(error.__cause__).split("full_key")[0].split())
-    return f"{key}: {words}" if key and not words.startswith(str(key)) else words
-
-
 def config_of(argv: Sequence[str]) -> Mapping[str, Any]:
     """The plain config of a request, for tests and tools; no action is run."""
-    from hydra import compose, initialize_config_dir
-
     from dualface.cli import overrides
-    from dualface.paths import conf_dir
     from dualface.searchpath import groups
 
     _register()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="dualface"):
-        return _plain(compose("config", overrides(argv, False, groups())))
+    return _plain(_compose(overrides(argv, False, groups())))

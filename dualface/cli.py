@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
+from dualface.sentences import no_choice
 from dualface.settings import GROUPS, keys
 
 PATHS = ("input", "input_list", "output")
@@ -64,17 +65,20 @@ def path_value(value: str, sweep: bool) -> str:
     return quote(_bare(value))
 
 
-def overrides(args: Sequence[str], sweep: bool, groups: Iterable[str]) -> list[str]:
-    """The overrides ``args`` made ready for Hydra; raises `RequestError` for unknown keys."""
+def overrides(args: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """The overrides ``args`` made ready for Hydra. ``groups`` are the config groups and their
+    choices. Raises `RequestError` for unknown keys, groups and choices, all at once."""
     known = [key for key, _, _ in keys()]
     problems: list[Problem] = []
-    ready = [_override(arg, sweep, known, set(groups), problems) for arg in args]
+    ready = [_override(arg, sweep, known, groups, problems) for arg in args]
     if problems:
         raise RequestError(problems)
     return ready
 
 
-def _override(arg: str, sweep: bool, known: list[str], groups: set[str], problems: list[Problem]) -> str:
+def _override(
+    arg: str, sweep: bool, known: list[str], groups: Mapping[str, Sequence[str]], problems: list[Problem]
+) -> str:
     match = _OVERRIDE.match(arg)
     assert match is not None  # the pattern takes any text
     sign, key, value = match["sign"], match["key"], match["value"]
@@ -87,16 +91,33 @@ def _override(arg: str, sweep: bool, known: list[str], groups: set[str], problem
         problems.append(Problem("bad-argument", "", f"'{arg}' is no setting.", hint))
         return arg
     head = key.split("@")[0].split("/")[0].split(".")[0]
-    if "@" in key or "/" in key:
-        if head not in groups and head != "hydra":
-            problems.append(_unknown(key.split("@")[0], groups, "there is no config group"))
+    group = key.split("@")[0]
+    if head == "hydra":
         return arg
-    if head in ("hydra", *GROUPS):
-        return f"++{key}={value}" if "." in key and head in GROUPS and sign != "~" else arg
+    if "@" in key or "/" in key or group in groups:
+        if group not in groups:
+            problems.append(_unknown(group, groups, "there is no config group"))
+        elif value is not None and sign != "~":
+            problems += _choices(group, value, sweep, groups[group])
+        # Groups that the main config does not list can only be added.
+        return f"+{arg}" if group == key and group not in GROUPS and "/" not in key and not sign else arg
+    if head in GROUPS:
+        return f"++{key}={value}" if "." in key and sign != "~" else arg
     if head not in known:
-        problems.append(_unknown(head, [*known, *GROUPS], "there is no key"))
+        problems.append(_unknown(head, [*known, *groups], "there is no key"))
         return arg
     return f"{key}={path_value(value, sweep)}" if key in PATHS and value is not None else arg
+
+
+def _choices(group: str, value: str, sweep: bool, choices: Sequence[str]) -> list[Problem]:
+    """What is wrong with ``value`` as the choice of ``group``."""
+    if value in ("", "null"):
+        hint = f"The choices are {', '.join(choices)}."
+        return [Problem("unknown-choice", f"{group}={value}", "a choice must be named.", hint)]
+    if set(value) & set("[]{}()$"):
+        return []  # several at once, or a function of Hydra's
+    names = split(value) if sweep else [_bare(value)]
+    return [no_choice(group, name, list(choices)) for name in names if name not in choices]
 
 
 def _unknown(name: str, known: Iterable[str], what: str) -> Problem:

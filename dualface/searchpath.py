@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -13,6 +14,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from dualface.paths import conf_dir, user_config_dir
 
 GROUP = "dualface.conf"
+
+
+_told: set[str] = set()  # plugins whose warning was printed
 
 
 def folders() -> list[tuple[str, Path]]:
@@ -26,7 +30,8 @@ def folders() -> list[tuple[str, Path]]:
             where = []
         if where and Path(where[0]).is_dir():
             found.append((entry.name, Path(where[0])))
-        else:
+        elif entry.name not in _told:
+            _told.add(entry.name)
             print(
                 f"The config groups of the plugin '{entry.name}' are left out: {entry.value} "
                 "is no package that can be found; install the plugin anew.",
@@ -35,16 +40,15 @@ def folders() -> list[tuple[str, Path]]:
     return found
 
 
-def groups() -> dict[str, list[str]]:
-    """The config groups at the top of each folder, with their choices."""
+def groups(more: Sequence[Path] = ()) -> dict[str, list[str]]:
+    """Each config group (``hw``, ``node/detect``) with its choices; ``more`` are further folders."""
     choices: dict[str, set[str]] = {}
-    for root in [conf_dir(), *(folder for _, folder in folders())]:
-        for group in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(("_", "."))):
-            files = group.rglob("*.yaml")
-            choices.setdefault(group.name, set()).update(
-                f.relative_to(group).with_suffix("").as_posix() for f in files
-            )
-    return {group: sorted(names) for group, names in choices.items() if names}
+    for root in [conf_dir(), *(folder for _, folder in folders()), *more]:
+        for file in root.rglob("*.yaml"):
+            parts = file.relative_to(root).with_suffix("").parts
+            if len(parts) > 1 and not any(part.startswith(("_", ".")) for part in parts):
+                choices.setdefault("/".join(parts[:-1]), set()).add(parts[-1])
+    return {group: sorted(names) for group, names in sorted(choices.items())}
 
 
 class Folders(SearchPathPlugin):

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,7 @@ class Summary(Callback):
 
 def summarise(folder: Path) -> int:
     """Print and save the table of the sweep in ``folder``; answers with the sweep's exit code."""
-    found = list(folder.rglob(OUTCOME))
-    runs = [json.loads(path.read_text(encoding="utf-8")) for path in found]
+    runs = [_outcome(path.parent) for path in folder.glob("**/.hydra")]
     runs.sort(key=lambda run: run["number"])
     swept = list(dict.fromkeys(key for run in runs for key in run["overrides"]))
     # What is the same in every run is in the runs' own folders.
@@ -54,6 +54,44 @@ def summarise(folder: Path) -> int:
     if 130 in codes:
         return 130
     return 2 if codes == {2} else int(bool(codes - {0}))
+
+
+def _outcome(run: Path) -> dict[str, Any]:
+    """What the run in folder ``run`` left; one that left nothing died, and counts as failed."""
+    if (run / OUTCOME).is_file():
+        return json.loads((run / OUTCOME).read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    import yaml  # type: ignore[import-untyped]
+
+    hydra = yaml.safe_load((run / ".hydra" / "hydra.yaml").read_text(encoding="utf-8"))["hydra"]
+    return {
+        "status": "died",
+        "code": 1,
+        "number": hydra["job"]["num"],
+        "overrides": options(hydra["overrides"]["task"]),
+    }
+
+
+def options(typed: Iterable[str]) -> dict[str, str]:
+    """``key=value`` overrides as a dictionary."""
+    return dict(text.lstrip("+").split("=", 1) for text in typed if "=" in text)
+
+
+def drop_empty(run: Path) -> None:
+    """Take away the run folder ``run`` if Hydra alone has written there: nothing was started."""
+    kept = run / ".hydra"
+    names = {"config.yaml", "hydra.yaml", "overrides.yaml"}
+    if not kept.is_dir() or {p.name for p in run.iterdir()} != {".hydra"}:
+        return
+    if {p.name for p in kept.iterdir()} <= names:
+        for path in kept.iterdir():
+            path.unlink()
+        kept.rmdir()
+        with contextlib.suppress(OSError):  # up to the first folder that holds something else
+            run.rmdir()
+            for folder in run.parents:
+                if Path.cwd() not in folder.parents:
+                    break
+                folder.rmdir()
 
 
 def _figure(value: Any) -> str:

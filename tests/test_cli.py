@@ -59,7 +59,7 @@ def test_an_apostrophe_in_a_name_opens_nothing() -> None:
 
 
 def test_options_pass_as_added_so_that_build_sees_every_typo() -> None:
-    assert overrides(["graph.nodes.detect.scroe=1", "+hw.x=2"], False, []) == [
+    assert overrides(["graph.nodes.detect.scroe=1", "+hw.x=2"], False, {}) == [
         "++graph.nodes.detect.scroe=1",
         "++hw.x=2",
     ]
@@ -70,4 +70,4 @@ def test_options_pass_as_added_so_that_build_sees_every_typo() -> None:
 )
 def test_unknown_keys_are_refused(arg: str) -> None:
     with pytest.raises(RequestError):
-        overrides([arg], False, ["node", "graph"])
+        overrides([arg], False, {"node/detect": ["yunet"], "graph": ["dualface"]})
