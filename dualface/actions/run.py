@@ -45,12 +45,13 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         print(sentence, file=sys.stderr)
         failed.append(JobResult(job, "failed", sentence))
     jobs = [assignment.job for assignment in plan.assignments]
-    check(plan, jobs, overwrite=bool(config["overwrite"]))
+    overwrite = bool(config["overwrite"])
+    check(plan, jobs, overwrite=overwrite)
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     leases = Leases(runtime_dir() / "leases", limits(plan.hardware))
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
-        results = execute(plan, leases=leases, listener=listener, stop=stop)
+        results = execute(plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite)
     results = tuple(sorted((*results, *failed), key=lambda r: r.job.index))
     report = build_report(
         plan,

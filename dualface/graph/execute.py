@@ -41,13 +41,15 @@ def execute(
     listener: Listener | None = None,
     stop: threading.Event | None = None,
     open_device: Callable[[int], Device] | None = None,
+    overwrite: bool = False,
 ) -> tuple[JobResult, ...]:
     """Run all jobs of ``plan`` and tell how each ended, in the order of their index.
 
     A job that fails leaves the others untouched and never raises here. Once ``stop`` is set (or
     on KeyboardInterrupt) running jobs are given up, their unfinished files removed, waiting
     jobs not started; finished ones stay. A slot's leases are held around each of its jobs;
-    ``open_device`` turns a GPU's index into the device that a slot's nodes are handed.
+    ``open_device`` turns a GPU's index into the device that a slot's nodes are handed. Unless
+    ``overwrite`` is true, a job whose output exists by the time it is done fails.
     """
     stop = stop or threading.Event()
     told = _Told(listener)
@@ -61,7 +63,7 @@ def execute(
             try:
                 if device is None and slot.gpu is not None and open_device is not None:
                     device = open_device(slot.gpu)
-                result = _lease_and_run(plan, slot, job, device, leases, told, stop)
+                result = _lease_and_run(plan, slot, job, device, leases, told, stop, overwrite)
             except BaseException as error:
                 text = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
                 result = JobResult(job, "failed", text, slot.name)
@@ -97,8 +99,9 @@ def _lease_and_run(
     leases: Leasing | None,
     told: _Told,
     stop: threading.Event,
+    overwrite: bool,
 ) -> JobResult:
-    attempt = Attempt(job, slot, plan.pipelines[slot.pipeline], told, device)
+    attempt = Attempt(job, slot, plan.pipelines[slot.pipeline], told, device, overwrite=overwrite)
     with contextlib.ExitStack() as held:
         if leases is not None and slot.leases:
             wait = leases.hold(

@@ -383,7 +383,8 @@ class FakeLeases:
 def test_leases_are_held_around_each_job() -> None:
     leases, told = FakeLeases(), Recorder()
     jobs = [make_job("a"), make_job("b", index=1)]
-    results = run(make_plan(line(Log()), jobs, leases={"gpu0-encode": 1}), leases=leases, listener=told)
+    plan = make_plan(line(Log()), jobs, leases={"gpu0-encode": 1})
+    results = run(plan, leases=leases, listener=told, overwrite=True)
     assert [r.status for r in results] == ["done", "done"]
     assert leases.log == [{"gpu0-encode": 1}] * 2
     assert leases.held == 0

@@ -68,14 +68,14 @@ def test_leftovers_of_dead_processes_go_those_of_others_stay(tmp_path: Path) -> 
     ]
     for path in [dead, *others]:
         path.write_text("")
-    Outputs().write_as(tmp_path / "x[1].mp4")
+    Outputs(overwrite=True).write_as(tmp_path / "x[1].mp4")
     assert sorted(tmp_path.iterdir()) == sorted(others)
 
 
 def test_an_existing_file_is_replaced_only_at_the_end(tmp_path: Path) -> None:
     final = tmp_path / "x.mp4"
     final.write_text("old")
-    outputs = Outputs()
+    outputs = Outputs(overwrite=True)
     outputs.write_as(final).write_text("new")
     assert final.read_text() == "old"
     outputs.commit()

@@ -27,14 +27,21 @@ class Attempt:
     """
 
     def __init__(
-        self, job: Job, slot: Slot, pipeline: Pipeline, listener: Listener, device: Device | None = None
+        self,
+        job: Job,
+        slot: Slot,
+        pipeline: Pipeline,
+        listener: Listener,
+        device: Device | None = None,
+        *,
+        overwrite: bool = False,
     ) -> None:
         self.job = job
         self.slot = slot
         self._pipeline = pipeline
         self._listener = listener
         self._device = device
-        self._outputs = Outputs()
+        self._outputs = Outputs(overwrite)
         self._events: list[Event] = []
         count = readers(pipeline.graph)
         self._steps = [Step(node, pipeline.graph, count) for node in pipeline.graph.nodes]

@@ -18,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from dualface.graph.errors import InputError
+from dualface.graph.running.publish import publish
 
 NAME_MAX = 255  # bytes in a file name where the file system does not say
 LONG_SUFFIX = 24  # bytes; what is longer is no suffix but a name with a dot in it
@@ -27,9 +28,11 @@ DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 class Outputs:
-    """The files of one job, by the names they will have."""
+    """The files of one job, by the names they will have, which must be free unless ``overwrite``
+    is true: free when a node asks, and still when the job is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, overwrite: bool = False) -> None:
+        self._overwrite = overwrite
         self._temporary: dict[Path, Path] = {}
         self._owner: dict[Path, str] = {}
 
@@ -47,7 +50,7 @@ class Outputs:
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _check_free(path)
+            _check_free(path, self._overwrite)
             head, tail = _mark(path)
             _remove_leftovers(path.parent, head, tail)
             temporary = path.parent / f"{head}{os.getpid()}{tail}"
@@ -60,29 +63,20 @@ class Outputs:
         return temporary
 
     def commit(self) -> tuple[Path, ...]:
-        """Give all files their final names; raises `InputError` and leaves none if one cannot be.
-
-        A file system has no way to rename several files in one step: what is checked first is
-        whether each can be, and if one still cannot, those already renamed are removed again.
-        """
+        """Give all files their final names; raises `InputError` and leaves everything as it was
+        if one cannot have it."""
         for path, temporary in self._temporary.items():
             if not temporary.exists():
                 raise InputError(f"{path} was not written: its temporary file is not there.")
-        done: list[Path] = []
-        path = Path()
         try:
             for path in self._temporary:
-                _check_free(path)
-            for path, temporary in self._temporary.items():
-                os.replace(temporary, path)
-                done.append(path)
+                _check_free(path, self._overwrite)
+            publish(self._temporary, overwrite=self._overwrite)
+            return tuple(self._temporary)
         except OSError as error:
-            for made in done:
-                made.unlink(missing_ok=True)
-            raise InputError(_cannot(path, error)) from error
+            raise InputError(self._why_not(error)) from error
         finally:
             self.discard()
-        return tuple(done)
 
     def discard(self) -> None:
         """Remove what is still temporary."""
@@ -116,6 +110,20 @@ class Outputs:
             error = error.__cause__
         return ""
 
+    def _why_not(self, error: OSError) -> str:
+        """The sentence for a file that could not take its final name."""
+        told = self.sentence(error)
+        if told:
+            return told
+        names = {str(name) for name in (error.filename, error.filename2) if name}
+        mine = [p for p, temporary in self._temporary.items() if {str(p), str(temporary)} & names]
+        path = next(iter(mine or self._temporary))
+        return _exists(path) if isinstance(error, FileExistsError) else _cannot(path, error)
+
+
+def _exists(path: Path) -> str:
+    return f"{path} exists already; say overwrite=true to replace it."
+
 
 def _cannot(path: Path, error: BaseException) -> str:
     reason = (getattr(error, "strerror", None) or str(error)).lower()
@@ -127,8 +135,8 @@ def _cannot(path: Path, error: BaseException) -> str:
     return f"{path} cannot be written: {reason}; choose another place with output=."
 
 
-def _check_free(path: Path) -> None:
-    """Raise unless ``path`` is free or a file that can be replaced (renaming onto a device such
+def _check_free(path: Path, overwrite: bool) -> None:
+    """Raise unless ``path`` is free or a file that may be replaced (renaming onto a device such
     as /dev/null would replace the device)."""
     try:
         mode = os.lstat(path).st_mode
@@ -138,6 +146,8 @@ def _check_free(path: Path) -> None:
         raise InputError(f"{path} is a folder; name a file with output=.")
     if not stat.S_ISREG(mode):
         raise InputError(f"{path} is not an ordinary file; name one with output=.")
+    if not overwrite:
+        raise InputError(_exists(path))
 
 
 def _mark(path: Path) -> tuple[str, str]:
