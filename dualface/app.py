@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,7 +32,17 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The ``dualface`` command; answers with the exit code."""
-    args = list(sys.argv[1:] if argv is None else argv)
+    code = _guarded(list(sys.argv[1:] if argv is None else argv))
+    if code == INTERRUPTED and argv is None and threading.active_count() > 1:
+        # A node has not come back: Python would wait for its threads, or tear itself down around them.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    return code
+
+
+def _guarded(args: list[str]) -> int:
     debug = any(arg in ("debug=true", "debug=True") for arg in args)
     for stream in (sys.stdout, sys.stderr):  # a name may hold what the terminal cannot show
         if hasattr(stream, "reconfigure"):

@@ -192,3 +192,49 @@ def test_an_interrupt_keeps_what_is_finished(number: int, run: Run, tmp_path: Pa
     assert "Traceback" not in text
     assert sorted(p.name for p in tmp_path.glob("*_x.mp4")) == ["short_x.mp4"]
     assert not list(tmp_path.glob(".*partial*")), "an unfinished file stays"
+
+
+# As `python -m dualface`, but its encoder does not come back; the pool's thread is one that Python
+# would wait for before it exits.
+STUCK = """
+import functools, sys, time
+from concurrent.futures import ThreadPoolExecutor
+from dualface.app import main
+from dualface.nodes.encode.x264 import X264
+@functools.wraps(X264.process)
+def process(self, **inputs):
+    print("stuck", flush=True)
+    ThreadPoolExecutor().submit(time.sleep, 3600).result()
+X264.process = process
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_does_not_wait_for_a_node(number: int, times: int, run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "long.mp4", Film(times=range(100)))
+    (tmp_path / "stuck.py").write_text(STUCK)
+    command = [sys.executable, "stuck.py", "--config-dir", str(tmp_path / "conf"), "graph=copy"]
+    args = ["input=long.mp4", "output={name}_x.mp4", "hw=fallback"]
+    process = subprocess.Popen(
+        [*command, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == "stuck\n", process.stderr.read()
+    assert list(tmp_path.glob(".*partial*"))
+    process.send_signal(number)
+    if times == 2:
+        while "Stopping" not in process.stderr.readline():
+            pass
+        process.send_signal(number)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130, text
+    assert "Traceback" not in text
+    assert not list(tmp_path.glob(".*partial*")), "an unfinished file stays"
+    assert not (tmp_path / "long_x.mp4").exists()
+    if times == 1:
+        (report,) = (tmp_path / "runs").rglob("report.json")
+        told = {job["name"]: job["error"] for job in json.loads(report.read_text())["jobs"]}
+        assert told["long"] == "Stopped before its end: node 'encode' (encode/x264) did not come back."

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,14 +82,20 @@ def main(config: Mapping[str, Any], request: Request) -> int:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or SIGTERM) sets; the second ends the process at once."""
+    """An event that the first Ctrl-C (or SIGTERM) sets; the second ends the process at once, without
+    a report but leaving no unfinished file."""
+    from dualface.graph.running.outputs import discard_all
+
     stop = threading.Event()
 
     def heard(number: int, frame: Any) -> None:
         if stop.is_set():
+            discard_all()
             os._exit(130)
         stop.set()
-        print("\nStopping; once more to stop at once.", file=sys.stderr)
+        # Not print: the interrupted code may be in the middle of one.
+        with suppress(OSError):
+            os.write(2, b"\nStopping; once more to stop at once.\n")
 
     if threading.current_thread() is not threading.main_thread():
         yield stop

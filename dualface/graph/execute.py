@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from dualface.graph.errors import RequestError
@@ -19,6 +20,7 @@ from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUs
 __all__ = ["JobResult", "Listener", "NodeUse", "QueueUse", "Status", "execute"]
 
 POLL = 0.05  # seconds between two looks at whether the slots are done
+GRACE = 1.0  # seconds that a stop waits for nodes to come back; then their jobs are given up
 SWITCH = 1e-4  # seconds; a busy Python thread otherwise cuts another's native calls 17-fold
 
 
@@ -47,87 +49,170 @@ def execute(
 
     A job that fails leaves the others untouched and never raises here. Once ``stop`` is set (or
     on KeyboardInterrupt) running jobs are given up, their unfinished files removed, waiting
-    jobs not started; finished ones stay. A slot's leases are held around each of its jobs;
-    ``open_device`` turns a GPU's index into the device that a slot's nodes are handed. Unless
-    ``overwrite`` is true, a job whose output exists by the time it is done fails.
+    jobs not started; finished ones stay. A node that does not come back is left alone after
+    `GRACE`, on a daemon thread whose job can no longer publish anything.
+
+    A slot takes a job once it holds its leases, and gives them back after it. ``open_device``
+    turns a GPU's index into the device that a slot's nodes are handed. Unless ``overwrite`` is
+    true, a job whose output exists by the time it is done fails.
     """
-    stop = stop or threading.Event()
     told = _Told(listener)
-    waiting = deque(assignment.job for assignment in plan.assignments)
-    results: list[JobResult] = []
-
-    def work(slot: Slot, job: Job | None) -> None:
-        device: Device | None = None
-        while job is not None and not stop.is_set():
-            told.job_started(job, slot.name)
-            try:
-                if device is None and slot.gpu is not None and open_device is not None:
-                    device = open_device(slot.gpu)
-                result = _lease_and_run(plan, slot, job, device, leases, told, stop, overwrite)
-            except BaseException as error:
-                text = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
-                result = JobResult(job, "failed", text, slot.name)
-            results.append(result)
-            told.job_finished(result)
-            job = _next(waiting)
-
-    # Each slot gets its first job here, so that the queue's order meets the slots' order.
-    threads = [
-        threading.Thread(target=work, args=(slot, _next(waiting)), name=slot.name, daemon=True)
-        for slot in plan.slots
-    ]
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite)
+    threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
-            for thread in threads:
-                thread.start()
-            _join(threads)
+            for slot in plan.slots:
+                # One after the other, so that the queue's order meets the slots' order.
+                settled = threading.Event()
+                threads.append(
+                    threading.Thread(target=run.work, args=(slot, settled), name=slot.name, daemon=True)
+                )
+                threads[-1].start()
+                while not settled.wait(POLL) and not run.stop.is_set():
+                    pass
+            run.join(threads)
         except KeyboardInterrupt:
-            stop.set()
-            _join(threads)
-    reached = {id(result.job) for result in results}
-    for assignment in plan.assignments:
-        if id(assignment.job) not in reached:
-            results.append(JobResult(assignment.job, "interrupted", "Stopped before it was started."))
+            run.stop.set()
+            with contextlib.suppress(KeyboardInterrupt):  # a second one: no more patience
+                run.join(threads)
+        results = run.close()
+    told.mute()
     return tuple(sorted(results, key=lambda result: result.job.index))
 
 
-def _lease_and_run(
-    plan: Plan,
-    slot: Slot,
-    job: Job,
-    device: Device | None,
-    leases: Leasing | None,
-    told: _Told,
-    stop: threading.Event,
-    overwrite: bool,
-) -> JobResult:
-    attempt = Attempt(job, slot, plan.pipelines[slot.pipeline], told, device, overwrite=overwrite)
-    with contextlib.ExitStack() as held:
-        if leases is not None and slot.leases:
-            wait = leases.hold(
-                slot.leases, waiting=lambda text: attempt.emit(Event("notice", text)), stop=stop
+class _Run:
+    """The queue, the results and what is under way in between, shared by the slots' threads."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        leases: Leasing | None,
+        told: _Told,
+        stop: threading.Event,
+        open_device: Callable[[int], Device] | None,
+        overwrite: bool,
+    ) -> None:
+        self.stop = stop
+        self._plan = plan
+        self._leases = leases
+        self._told = told
+        self._open_device = open_device
+        self._overwrite = overwrite
+        self._waiting = deque(assignment.job for assignment in plan.assignments)
+        self._enough = threading.Event()  # no more jobs are to be started
+        self._lock = threading.Lock()  # over the four below
+        self._running: set[Attempt] = set()
+        self._results: list[JobResult] = []
+        self._refused: list[str] = []  # why slots could not have their leases
+        self._closed = False
+
+    def work(self, slot: Slot, settled: threading.Event) -> None:
+        """What a slot's thread does. ``settled`` is set once it has its first job, waits for its
+        leases, or has ended."""
+        devices: dict[int, Device] = {}
+        try:
+            while not (self._enough.is_set() or self.stop.is_set()):
+                notes: list[Event] = []
+                with self._leased(slot, notes, settled):
+                    job = self._next()
+                    settled.set()
+                    if job is not None:
+                        self._do(job, slot, devices, notes)
+        except Exception as error:  # of the leases; what a job raises is its result
+            if not (self._enough.is_set() or self.stop.is_set()):
+                with self._lock:
+                    self._refused.append(_text(error))
+        finally:
+            settled.set()
+
+    def join(self, threads: Sequence[threading.Thread]) -> None:
+        """Wait for the slots, once ``stop`` is set for no longer than `GRACE`."""
+        patience: float | None = None
+        for thread in threads:
+            while thread.is_alive():
+                # With a time limit, because a wait without one does not notice Ctrl-C everywhere.
+                thread.join(POLL)
+                if self.stop.is_set():
+                    self._enough.set()
+                    patience = patience or time.monotonic() + GRACE
+                    if time.monotonic() > patience:
+                        return
+
+    def close(self) -> list[JobResult]:
+        """How all jobs ended. Those still under way are given up; what their threads tell from
+        now on is not heard."""
+        with self._lock:
+            self._closed = True
+            left, results = list(self._running), self._results
+        for attempt in left:
+            results.append(attempt.abandon())
+            self._told.job_finished(results[-1])
+        reached = {id(result.job) for result in results}
+        for assignment in self._plan.assignments:
+            job = assignment.job
+            if id(job) in reached:
+                continue
+            if self._refused and not self.stop.is_set():
+                self._told.job_started(job, "")
+                results.append(JobResult(job, "failed", self._refused[0]))
+                self._told.job_finished(results[-1])
+            else:
+                results.append(JobResult(job, "interrupted", "Stopped before it was started."))
+        return results
+
+    def _next(self) -> Job | None:
+        try:
+            return self._waiting.popleft()
+        except IndexError:
+            return None
+        finally:
+            if not self._waiting:
+                self._enough.set()  # nobody needs to wait for a lease any longer
+
+    def _leased(
+        self, slot: Slot, notes: list[Event], settled: threading.Event
+    ) -> contextlib.AbstractContextManager[None]:
+        """The slot's leases. That they have to be waited for is told of the job that is next in
+        the queue, and noted with the one that the slot gets."""
+        if self._leases is None or not slot.leases:
+            return contextlib.nullcontext()
+
+        def waiting(text: str) -> None:
+            notes.append(Event("notice", text))
+            with contextlib.suppress(IndexError):
+                self._told.event(self._waiting[0], notes[-1])
+            settled.set()
+
+        return self._leases.hold(slot.leases, waiting=waiting, stop=self._enough)
+
+    def _do(self, job: Job, slot: Slot, devices: dict[int, Device], notes: list[Event]) -> None:
+        self._told.job_started(job, slot.name)
+        attempt: Attempt | None = None
+        try:
+            gpu = slot.gpu
+            if gpu is not None and gpu not in devices and self._open_device is not None:
+                devices[gpu] = self._open_device(gpu)
+            device = None if gpu is None else devices.get(gpu)
+            pipeline = self._plan.pipelines[slot.pipeline]
+            attempt = Attempt(
+                job, slot, pipeline, self._told, device, overwrite=self._overwrite, events=notes
             )
-            try:
-                held.enter_context(wait)
-            except Exception:
-                if stop.is_set():
-                    return JobResult(job, "interrupted", "Stopped before it was started.", slot.name)
-                raise
-        return attempt.run(stop)
+            with self._lock:
+                self._running.add(attempt)
+            result = attempt.run(self.stop)
+        except BaseException as error:
+            result = JobResult(job, "failed", _text(error), slot.name)
+        with self._lock:
+            if self._closed:
+                return
+            if attempt is not None:
+                self._running.discard(attempt)
+            self._results.append(result)
+        self._told.job_finished(result)
 
 
-def _next(waiting: deque[Job]) -> Job | None:
-    try:
-        return waiting.popleft()
-    except IndexError:
-        return None
-
-
-def _join(threads: list[threading.Thread]) -> None:
-    # With a time limit, because a wait without one does not notice Ctrl-C on every system.
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(POLL)
+def _text(error: BaseException) -> str:
+    return str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager
@@ -159,6 +244,10 @@ class _Told:
 
     def job_finished(self, result: JobResult) -> None:
         self._tell("job_finished", result)
+
+    def mute(self) -> None:
+        """Call it no more, not even for a thread that is still at work."""
+        self._listener = None
 
     def _tell(self, what: str, *args: Any) -> None:
         with self._lock:

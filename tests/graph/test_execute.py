@@ -29,9 +29,11 @@ from execute_fakes import (
 )
 
 from dualface.graph.errors import InputError, Problem, RequestError
-from dualface.graph.execute import JobResult
+from dualface.graph.execute import JobResult, execute
+from dualface.graph.lease import LeaseStopped
 from dualface.graph.node import Device, Event
 from dualface.graph.registry import node
+from dualface.graph.running import outputs
 
 
 @pytest.fixture(autouse=True)
@@ -438,16 +440,122 @@ def test_keyboard_interrupt_is_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = make_graph(
         place("source", Endless, FakeConfig(log)), place("sink", Sink, FakeConfig(log), a="source")
     )
-    join, calls = module._join, []
+    join, calls = module._Run.join, []
 
-    def interrupted(threads: Any) -> None:
+    def interrupted(self: Any, threads: Any) -> None:
         calls.append(1)
         if len(calls) == 1:
             log.reached.wait()
             raise KeyboardInterrupt
-        join(threads)
+        join(self, threads)
 
-    monkeypatch.setattr(module, "_join", interrupted)
+    monkeypatch.setattr(module._Run, "join", interrupted)
     (result,) = run(make_plan(graph, [make_job()]))
     assert result.status == "interrupted"
     assert log.opened == log.closed
+
+
+@pytest.mark.parametrize("where", ["process", "finish", "open", "close"])
+def test_a_node_that_does_not_come_back_is_left_alone(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck, release, stop = threading.Event(), threading.Event(), threading.Event()
+
+    @node(f"fake/stuck-{where}")
+    class Stuck(Sink):
+        def fail(self, at: str) -> None:
+            if at == where and self.job == "b":
+                stuck.set()
+                release.wait()
+
+    monkeypatch.setattr("dualface.graph.execute.GRACE", 0.0)
+    graph = make_graph(
+        place("source", Source, FakeConfig()), place("sink", Stuck, FakeConfig(write="x.mp4"), a="source")
+    )
+    plan = make_plan(graph, [make_job(name, tmp_path / name, i) for i, name in enumerate("abc")])
+    before, told = set(threading.enumerate()), Recorder()
+    threading.Thread(target=lambda: (stuck.wait(), stop.set())).start()
+    results = execute(plan, stop=stop, listener=told)
+    left = set(threading.enumerate()) - before
+    assert left
+    assert all(thread.daemon for thread in left)
+    assert [r.status for r in results] == ["done", "interrupted", "interrupted"]
+    assert results[1].error == f"Stopped before its end: node 'sink' (fake/stuck-{where}) did not come back."
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.mp4")] == ["a/x.mp4"]
+    heard = list(told.calls)
+    assert heard[-1] == ("finished", "b", "interrupted")
+    release.set()
+    for thread in left:
+        thread.join()
+    assert [p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.mp4")] == ["a/x.mp4"]
+    assert told.calls == heard
+    assert not outputs._live
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dualface.graph import execute as module
+
+    stuck, release = threading.Event(), threading.Event()
+
+    @node("fake/stuck-twice")
+    class Stuck(Sink):
+        def process(self, a: Items) -> None:
+            stuck.set()
+            release.wait()
+
+    def interrupted(self: Any, threads: Any) -> None:
+        stuck.wait()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module._Run, "join", interrupted)
+    graph = make_graph(
+        place("source", Source, FakeConfig()), place("sink", Stuck, FakeConfig(write="x.mp4"), a="source")
+    )
+    before = set(threading.enumerate())
+    (result,) = execute(make_plan(graph, [make_job(folder=tmp_path)]))
+    assert result.status == "interrupted"
+    assert list(tmp_path.iterdir()) == []
+    release.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+
+
+class OneLease(FakeLeases):
+    """Gives its lease to one slot at a time, to the second one first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.free = threading.Event()
+
+    @contextlib.contextmanager
+    def hold(self, wanted: Any, *, waiting: Any = None, stop: Any = None) -> Any:
+        if threading.current_thread().name == "slot 0":
+            waiting("Waiting for gpu0-encode.")
+            while not stop.wait(0.001):
+                pass
+            raise LeaseStopped("stopped")
+        yield
+
+
+def test_a_slot_without_its_lease_takes_no_job() -> None:
+    """Both jobs are done by the other slot, the longest first, and the one that waits ends."""
+    told = Recorder()
+    jobs = [make_job("long", index=0), make_job("short", index=1)]
+    plan = make_plan(line(Log()), jobs, slots=2, leases={"gpu0-encode": 1})
+    results = run(plan, leases=OneLease(), listener=told, overwrite=True)
+    assert [(r.status, r.slot) for r in results] == [("done", "slot 1")] * 2
+    assert [c[1] for c in told.calls if c[0] == "started"] == ["long", "short"]
+    assert told.calls[0] == ("event", "long", "Waiting for gpu0-encode.")
+
+
+def test_a_slot_that_cannot_have_its_lease_leaves_the_jobs_to_others() -> None:
+    class Refusing(FakeLeases):
+        @contextlib.contextmanager
+        def hold(self, wanted: Any, *, waiting: Any = None, stop: Any = None) -> Any:
+            if threading.current_thread().name == "slot 0":
+                raise RequestError([Problem("lease-folder", "x", "it cannot be written.")])
+            yield
+
+    plan = make_plan(line(Log()), [make_job()], slots=2, leases={"gpu0-encode": 1})
+    (result,) = run(plan, leases=Refusing())
+    assert (result.status, result.slot) == ("done", "slot 1")

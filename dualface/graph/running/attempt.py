@@ -6,7 +6,7 @@ import functools
 import threading
 import time
 import traceback
-from pathlib import Path
+from collections.abc import Iterable
 
 from dualface.graph.errors import InputError, RequestError
 from dualface.graph.job import Job
@@ -15,7 +15,7 @@ from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.batch import readers
 from dualface.graph.running.line import Line
 from dualface.graph.running.outcome import JobResult, Listener, Status
-from dualface.graph.running.outputs import Outputs
+from dualface.graph.running.outputs import PATIENCE, Outputs
 from dualface.graph.running.step import NodeFailed, Step
 
 
@@ -35,6 +35,7 @@ class Attempt:
         device: Device | None = None,
         *,
         overwrite: bool = False,
+        events: Iterable[Event] = (),
     ) -> None:
         self.job = job
         self.slot = slot
@@ -42,14 +43,14 @@ class Attempt:
         self._listener = listener
         self._device = device
         self._outputs = Outputs(overwrite)
-        self._events: list[Event] = []
+        self._events = list(events)  # and those of before the job had its slot
+        self._started = time.perf_counter()
         count = readers(pipeline.graph)
         self._steps = [Step(node, pipeline.graph, count) for node in pipeline.graph.nodes]
         self._line = Line(job, pipeline, self._steps, functools.partial(listener.progress, job))
 
     def run(self, stop: threading.Event) -> JobResult:
         """The result; never raises for what nodes do."""
-        started = time.perf_counter()
         failure: BaseException | None = None
         complete = False
         opened: list[Step] = []
@@ -70,10 +71,9 @@ class Attempt:
             if not complete:
                 self._line.abort()  # Context.stopping: no use in writing a proper end
             failure = self._close(opened, failure)
-        written: tuple[Path, ...] = ()
         if complete and failure is None:
             try:
-                written = self._outputs.commit()
+                self._outputs.commit()
             except Exception as error:
                 failure = error
         status: Status = "failed" if failure else "done" if complete else "interrupted"
@@ -81,18 +81,32 @@ class Attempt:
         trace = "".join(traceback.format_exception(failure)) if failure else ""
         self._line.failure = failure = None  # its traceback keeps frames, and with them pictures, alive
         self._outputs.discard()
+        return self._result(status, told, trace)
+
+    def abandon(self) -> JobResult:
+        """The result, from another thread than the one in `run`, which does not come back from a
+        node: what it still does can publish nothing."""
+        stuck = [str(step) for step in self._steps if step.inside]
+        self._line.abort()
+        self._outputs.discard(PATIENCE)
+        if self._outputs.published:
+            return self._result("done")
+        who = f": {' and '.join(stuck)} did not come back" if stuck else ""
+        return self._result("interrupted", f"Stopped before its end{who}.")
+
+    def _result(self, status: Status, told: str = "", trace: str = "") -> JobResult:
         return JobResult(
             self.job,
             status,
             told,
             self.slot.name,
-            time.perf_counter() - started,
+            time.perf_counter() - self._started,
             self._steps[0].made if self._steps else 0,
             self._line.frames_out,
             tuple(step.use() for step in self._steps),
             self._line.queues(),
             tuple(self._events),
-            tuple(map(str, written)),
+            tuple(map(str, self._outputs.published)),
             trace,
         )
 

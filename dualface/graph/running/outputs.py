@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import stat
+import threading
 from pathlib import Path
 
 import psutil
@@ -26,15 +27,32 @@ LONG_SUFFIX = 24  # bytes; what is longer is no suffix but a name with a dot in 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
+PATIENCE = 0.3  # seconds that giving up waits for files which are just taking their final names
+
+_live: set[Outputs] = set()  # those with temporary files, for a process that must end now
+
+
+def discard_all() -> None:
+    """Remove all temporary files of this process; nothing takes its final name after that."""
+    for outputs in list(_live):
+        outputs.discard(PATIENCE)
+
 
 class Outputs:
     """The files of one job, by the names they will have, which must be free unless ``overwrite``
-    is true: free when a node asks, and still when the job is done."""
+    is true: free when a node asks, and still when the job is done.
+
+    Any thread may call. The first `commit` or `discard` settles it: later calls change nothing,
+    so that a thread which wakes up after its job was given up cannot publish a file.
+    """
 
     def __init__(self, overwrite: bool = False) -> None:
         self._overwrite = overwrite
         self._temporary: dict[Path, Path] = {}
         self._owner: dict[Path, str] = {}
+        self._settled = False
+        self._lock = threading.RLock()  # a signal's handler may come while its own thread holds it
+        self.published: tuple[Path, ...] = ()
 
     def write_as(self, path: Path, owner: str = "") -> Path:
         """The temporary name to write instead of ``path``; ``owner`` is the node that asks.
@@ -59,31 +77,47 @@ class Outputs:
             temporary.unlink()
         except OSError as error:
             raise InputError(self.sentence(error) or _cannot(path, error)) from error
-        self._temporary[path] = temporary
+        with self._lock:
+            if self._settled:
+                raise InputError(f"{path} is not written: its job is over.")
+            self._temporary[path] = temporary
+            _live.add(self)
         return temporary
 
     def commit(self) -> tuple[Path, ...]:
         """Give all files their final names; raises `InputError` and leaves everything as it was
         if one cannot have it."""
-        for path, temporary in self._temporary.items():
-            if not temporary.exists():
-                raise InputError(f"{path} was not written: its temporary file is not there.")
-        try:
-            for path in self._temporary:
-                _check_free(path, self._overwrite)
-            publish(self._temporary, overwrite=self._overwrite)
-            return tuple(self._temporary)
-        except OSError as error:
-            raise InputError(self._why_not(error)) from error
-        finally:
-            self.discard()
+        with self._lock:
+            if self._settled:
+                raise InputError("The job was given up before its files were ready.")
+            for path, temporary in self._temporary.items():
+                if not temporary.exists():
+                    raise InputError(f"{path} was not written: its temporary file is not there.")
+            try:
+                for path in self._temporary:
+                    _check_free(path, self._overwrite)
+                publish(self._temporary, overwrite=self._overwrite)
+                self.published = tuple(self._temporary)
+            except OSError as error:
+                raise InputError(self._why_not(error)) from error
+            finally:
+                self.discard()
+            return self.published
 
-    def discard(self) -> None:
-        """Remove what is still temporary."""
-        for temporary in self._temporary.values():
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        self._temporary.clear()
+    def discard(self, patience: float = -1) -> None:
+        """Remove what is still temporary, unless another thread has been giving files their names
+        for ``patience`` seconds (-1: however long it takes)."""
+        if not self._lock.acquire(timeout=patience):
+            return
+        try:
+            self._settled = True
+            for temporary in self._temporary.values():
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+            self._temporary.clear()
+            _live.discard(self)
+        finally:
+            self._lock.release()
 
     def final_names(self, text: str) -> str:
         """``text`` with temporary names replaced by the ones people know."""

@@ -31,6 +31,7 @@ class Step:
         self.edges = graph.into(place.name)
         self.is_source = not self.edges
         self.made = 0  # frames made, by a source
+        self.inside = False  # whether a call of the node is going on
         self.counted: dict[str, float] = defaultdict(float)
         self.reported: dict[str, Any] = {}
         self._readers = readers
@@ -174,6 +175,7 @@ class Step:
             self._cpu_seconds += time.thread_time() - cpu
 
     def _guard(self, when: str, call: Callable[[], Any]) -> Any:
+        self.inside = True
         try:
             return call()
         except InputError:
@@ -182,6 +184,8 @@ class Step:
             text = " ".join(str(error).split())
             told = f"{type(error).__name__}: {text}" if text else type(error).__name__
             raise NodeFailed(f"{self} failed {when}: {told}") from error
+        finally:
+            self.inside = False
 
     def _broke(self, what: str) -> NodeFailed:
         return NodeFailed(f"{self} {what}; this is a bug of the node.")
