@@ -51,8 +51,14 @@ def cache_dir() -> Path:
     return folder
 
 
+def lease_dir() -> Path:
+    """Lock files of leases, shared by all runs on this machine whoever starts them. It is not made
+    here, and neither ``DUALFACE_HOME`` nor ``TMPDIR`` moves it: what is leased is the machine's."""
+    return Path(tempfile.gettempdir() if os.name == "nt" else "/tmp") / "dualface-leases"
+
+
 def runtime_dir() -> Path:
-    """Lock files. Shared by all of this machine's runs of one user, made if it is missing."""
+    """Lock files of one user, for where `lease_dir` cannot be used. Made if it is missing."""
     home = os.environ.get("DUALFACE_HOME")
     if home:
         folder = Path(home) / "run"

@@ -26,7 +26,7 @@ def footage() -> Path:
 
 @pytest.fixture(autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the user's own config, caches and leases out of the tests."""
+    """Keep the user's own config and caches out of the tests."""
     shared = tmp_path_factory.getbasetemp() / "home"
     shared.mkdir(exist_ok=True)
     monkeypatch.setenv("DUALFACE_HOME", str(shared))

@@ -26,7 +26,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     job; the others go on."""
     from dualface.graph.execute import execute
     from dualface.graph.lease import Leases, limits
-    from dualface.paths import runtime_dir
+    from dualface.paths import lease_dir, runtime_dir
     from dualface.progress import progress
     from dualface.report import build_report, check_objective, objective
 
@@ -49,7 +49,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     check(plan, jobs, overwrite=overwrite)
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
-    leases = Leases(runtime_dir() / "leases", limits(plan.hardware))
+    leases = Leases.of_machine(limits(plan.hardware), lease_dir(), runtime_dir() / "leases", _note)
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
         results = execute(plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite)
     results = tuple(sorted((*results, *failed), key=lambda r: r.job.index))
@@ -106,6 +106,10 @@ def stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _note(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
 
 
 def _unread(wish: Wish, sentence: str) -> JobResult:

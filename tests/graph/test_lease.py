@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -187,3 +188,108 @@ def test_limits_follow_the_smaller_of_card_and_setting() -> None:
         "gpu0-stream": 4, "gpu0-decode": 3, "gpu0-encode": 2, "gpu0-vram": 96,
         "gpu1-stream": 4, "gpu1-decode": 3, "gpu1-encode": 2, "gpu1-vram": 32,
     }  # fmt: skip
+
+
+class Waiter:
+    """A thread that wants leases and says when it waits and when it has them."""
+
+    def __init__(self, leases: Leases, wanted: dict[str, int], got: list[str], name: str) -> None:
+        self.waits, self.stop, self.go_on = threading.Event(), threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self._run, args=(leases, wanted, got, name), daemon=True)
+        self.thread.start()
+
+    def _run(self, leases: Leases, wanted: dict[str, int], got: list[str], name: str) -> None:
+        with (
+            contextlib.suppress(LeaseStopped),
+            leases.hold(wanted, waiting=lambda _: self.waits.set(), stop=self.stop),
+        ):
+            got.append(name)
+            self.go_on.wait(60)
+
+    def end(self) -> None:
+        self.go_on.set()
+        self.thread.join(60)
+        assert not self.thread.is_alive()
+
+
+def test_first_come_first_served(tmp_path: Path) -> None:
+    """Two sessions are not given one by one to those who came later and want one."""
+    leases, got = Leases(tmp_path, LIMITS, poll=0.001), list[str]()
+    one, other = leases.hold({"gpu0-encode": 1}), leases.hold({"gpu0-encode": 1})
+    one.__enter__()
+    other.__enter__()
+    large = Waiter(leases, {"gpu0-encode": 2}, got, "large")
+    assert large.waits.wait(60)
+    small = Waiter(leases, {"gpu0-encode": 1}, got, "small")
+    assert small.waits.wait(60)
+    one.__exit__(None, None, None)
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(LeaseStopped), leases.hold({"gpu0-encode": 1}, stop=stop):
+        pytest.fail("a session was given past those who wait for it")
+    with leases.hold({"gpu0-stream": 3}):  # which nobody waits for
+        pass
+    assert got == []
+    other.__exit__(None, None, None)
+    large.end()
+    small.end()
+    assert got == ["large", "small"]
+    assert not list(tmp_path.glob("turn-*"))
+
+
+def test_who_stops_waiting_lets_others_pass(tmp_path: Path) -> None:
+    leases, got = Leases(tmp_path, LIMITS, poll=0.001), list[str]()
+    with leases.hold({"gpu0-encode": 1}):
+        large = Waiter(leases, {"gpu0-encode": 2}, got, "large")
+        assert large.waits.wait(60)
+        large.stop.set()
+        large.end()
+        with leases.hold({"gpu0-encode": 1}):
+            pass
+    assert got == []
+
+
+WAITER = """
+import sys
+from pathlib import Path
+from dualface.graph.lease import Leases
+leases = Leases(Path(sys.argv[1]), {"gpu0-encode": 2})
+with leases.hold({"gpu0-encode": 2}, waiting=lambda _: print("waits", flush=True)):
+    pass
+"""
+
+
+def test_a_killed_waiter_lets_others_pass(tmp_path: Path) -> None:
+    leases = Leases(tmp_path, LIMITS, poll=0.001)
+    with leases.hold({"gpu0-encode": 1}):
+        with subprocess.Popen(
+            [sys.executable, "-c", WAITER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as waiter:
+            assert waiter.stdout is not None
+            assert waiter.stdout.readline() == "waits\n"
+            waiter.kill()
+        assert list(tmp_path.glob("turn-*"))
+        with leases.hold({"gpu0-encode": 1}):
+            pass
+    assert not list(tmp_path.glob("turn-*"))
+
+
+def test_a_shared_folder_that_is_not_safe_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    shared, notes = tmp_path / "shared", list[str]()
+    shared.symlink_to(tmp_path / "elsewhere")
+    leases = Leases.of_machine(LIMITS, shared, tmp_path / "own", notes.append)
+    with leases.hold({"gpu0-encode": 1}):
+        assert (tmp_path / "own" / "gpu0-encode-0.lock").exists()
+    assert not list((tmp_path / "elsewhere").iterdir())
+    (note,) = notes
+    assert note.startswith(
+        f"Leases hold only among your own runs, not those of other users: {shared}: lock files cannot be kept"
+    )
+
+
+def test_a_machine_without_a_gpu_does_not_look_for_a_shared_folder(tmp_path: Path) -> None:
+    leases = Leases.of_machine({}, tmp_path / "shared", tmp_path / "own", pytest.fail)
+    with leases.hold({}):
+        pass
+    assert not list(tmp_path.iterdir())
