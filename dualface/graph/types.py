@@ -62,17 +62,31 @@ class PixelFormat:
     dtype: ClassVar[str]
     bytes_per_pixel: ClassVar[float]
 
+    @classmethod
+    def shape(cls, width: int, height: int) -> tuple[int, ...] | None:
+        """The shape of one frame of that visible size, which every batch is then held to;
+        ``None`` leaves it to the nodes."""
+        return None
+
 
 class NV12(PixelFormat):
     """8-bit 4:2:0: a luma plane, then interleaved chroma; ``[n, H*3/2, W]`` uint8."""
 
     name, dtype, bytes_per_pixel = "nv12", "uint8", 1.5
 
+    @classmethod
+    def shape(cls, width: int, height: int) -> tuple[int, ...]:
+        return (height + 1) // 2 * 3, (width + 1) // 2 * 2
+
 
 class P010(PixelFormat):
     """10-bit 4:2:0 in the high bits of 16; ``[n, H*3/2, W]`` uint16."""
 
     name, dtype, bytes_per_pixel = "p010", "uint16", 3.0
+
+    @classmethod
+    def shape(cls, width: int, height: int) -> tuple[int, ...]:
+        return NV12.shape(width, height)
 
 
 F = TypeVar("F", bound=PixelFormat)

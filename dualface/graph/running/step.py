@@ -11,6 +11,7 @@ from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.errors import InputError
 from dualface.graph.node import Node, most_owed
 from dualface.graph.running.batch import Batch, Value
+from dualface.graph.running.boundary import Boundary, Times
 from dualface.graph.running.outcome import NodeUse
 
 
@@ -38,7 +39,8 @@ class Step:
         self._node: Node[Any] | None = None
         wired = {edge.input for edge in self.edges}
         self._unwired = dict.fromkeys(name for name in place.kind.ports.inputs if name not in wired)
-        self._unanswered: deque[Batch] = deque()
+        self._boundary = Boundary(place.outputs)
+        self._unanswered: deque[tuple[Batch, Times]] = deque()
         self._owed = 0  # frames in them
         self._longest = 0  # frames in the largest batch so far
         self._calls = 0
@@ -78,20 +80,23 @@ class Step:
         if not 1 <= length <= most:
             raise self._broke(f"gave a batch of {length} frames, which must have 1 to {most}")
         batch = Batch(self.made, length, self._readers)
-        self._fill(batch, outputs)
+        self._fill(batch, outputs, ())
         self.made += length
         return batch
 
     def push(self, batch: Batch) -> Batch | None:
         """Give the node ``batch``; what comes back is the oldest unanswered one, answered."""
-        answer = self._ask({**self._unwired, **batch.take(self.edges)}, batch.first)
+        inputs = {**self._unwired, **batch.take(self.edges)}
+        times = self._boundary.times(inputs)
+        answer = self._ask(inputs, batch.first)
+        del inputs  # or they would live until the answer is dealt with
         if not self.place.outputs:
             if answer is not None:
                 raise self._broke(f"has no outputs, but answered with {type(answer).__name__}")
             return batch
         if self.is_source and answer is None:
             raise self._broke(f"has only {batch.first} frames, fewer than the graph's first source")
-        self._unanswered.append(batch)
+        self._unanswered.append((batch, times))
         self._owed += batch.length
         self._longest = max(self._longest, batch.length)
         answered = None if answer is None else self._answer(answer)
@@ -117,7 +122,9 @@ class Step:
             del answer  # or it would live until the next one is asked for
             yield batch
         if self._unanswered:
-            raise self._broke(f"never answered the {self._owed} frames from {self._unanswered[0].first} on")
+            raise self._broke(
+                f"never answered the {self._owed} frames from {self._unanswered[0][0].first} on"
+            )
 
     def use(self) -> NodeUse:
         return NodeUse(
@@ -131,17 +138,19 @@ class Step:
         )
 
     def _answer(self, answer: Any) -> Batch:
-        batch = self._unanswered.popleft()
+        batch, times = self._unanswered.popleft()
         self._owed -= batch.length
-        self._fill(batch, self._outputs(answer))
+        self._fill(batch, self._outputs(answer), times)
         return batch
 
-    def _fill(self, batch: Batch, outputs: Mapping[str, Any]) -> None:
+    def _fill(self, batch: Batch, outputs: Mapping[str, Any], times: Times) -> None:
         for name, value in outputs.items():
             if hasattr(value, "__len__") and len(value) != batch.length:
                 label = f" in '{name}'" if name else ""
                 asked = f"{batch.length} from frame {batch.first}"
                 raise self._broke(f"answered {len(value)} frames{label} where it was asked for {asked}")
+        if wrong := self._boundary.fault(outputs, times):
+            raise self._broke(f"{wrong}, at frame {batch.first}")
         batch.put(self.place.name, outputs)
 
     def _outputs(self, answer: Any) -> dict[str, Any]:
