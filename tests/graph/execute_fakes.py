@@ -18,7 +18,7 @@ from dualface.graph.dag import Edge, Graph, GraphNode
 from dualface.graph.execute import JobResult, execute
 from dualface.graph.hardware import Hardware
 from dualface.graph.job import Job
-from dualface.graph.node import Context, Node, NodeConfig
+from dualface.graph.node import Context, Event, Node, NodeConfig
 from dualface.graph.plan import Assignment, Pipeline, Plan, Slot, Stage
 from dualface.graph.registry import kind_of, node
 from dualface.graph.types import Video
@@ -228,3 +228,29 @@ def run(plan: Plan, **options: Any) -> tuple[JobResult, ...]:
         faulthandler.cancel_dump_traceback_later()
     assert set(threading.enumerate()) <= before, "threads are left"
     return results
+
+
+def line(log: Log, middle: tuple[Any, FakeConfig] | None = None, **source: Any) -> Any:
+    """source → work → sink, the one in the middle a `Work` unless told otherwise."""
+    return make_graph(
+        place("source", Source, FakeConfig(log, **source)),
+        place("work", *(middle or (Work, FakeConfig(log))), a="source"),
+        place("sink", Sink, FakeConfig(log, write="x_dual.mp4"), a="work"),
+    )
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+
+    def job_started(self, job: Any, slot: str) -> None:
+        self.calls.append(("started", job.name, slot))
+
+    def progress(self, job: Any, frames: int) -> None:
+        self.calls.append(("progress", job.name, frames))
+
+    def event(self, job: Any, event: Event) -> None:
+        self.calls.append(("event", job.name, event.message))
+
+    def job_finished(self, result: JobResult) -> None:
+        self.calls.append(("finished", result.job.name, result.status))
