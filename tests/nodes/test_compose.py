@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dualface.graph.job import Job
 from dualface.graph.node import Context
 from dualface.graph.types import Color, Frames, Layout, Shots, Tile, Video
 from dualface.nodes.compose.cpu import ComposeConfig, ComposeCpu, stored
-from dualface.nodes.compose.resample import Resampler
+from dualface.nodes.compose.resample import NEAR, Resampler, align
 
 ONE = Layout(96, 108, (Tile("one", 0, 0, 96, 108),))
 
@@ -78,6 +80,20 @@ def test_tenths_of_a_pixel_move_the_picture_by_tenths() -> None:
         slope = np.gradient((one + two) / 2, axis=1)
         moved.append(((two - one) * slope).sum() / (slope**2).sum() / 2)  # enlarged twice
     assert np.allclose(moved, 0.1, atol=0.04)
+
+
+@given(st.floats(-50, 2000), st.floats(16, 2000), st.integers(2, 1920))
+def test_whole_pixels_around_a_crop_put_it_where_it_belongs(begin: float, length: float, size: int) -> None:
+    end = begin + length
+    span = align(begin, end, size)
+    if span is None:
+        return
+    # How far the tile's two ends lie from where they should, in pixels of the tile.
+    pixels = (span.last - span.first) / span.size
+    for edge, wanted in ((span.before, begin), (span.before + size, end)):
+        assert abs(span.first + edge * pixels - wanted) * size / length <= 2.5 * NEAR
+    assert span.first <= begin + NEAR * length / size and end - NEAR * length / size <= span.last
+    assert 0 <= span.before and span.before + size <= span.size
 
 
 def test_fine_detail_is_averaged_away_when_it_is_reduced() -> None:

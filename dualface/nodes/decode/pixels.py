@@ -84,6 +84,4 @@ def _ranges(frame: Any, color: Color) -> tuple[ColorRange, ColorRange]:
 
 def _rows(plane: Any, rows: int, columns: int) -> Pixels:
     """The visible part of a plane, as a view."""
-    line = plane.line_size
-    data = np.frombuffer(plane, np.uint8)
-    return np.lib.stride_tricks.as_strided(data, (rows, columns), (line, 1), writeable=False)
+    return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:rows, :columns]

@@ -115,7 +115,7 @@ class X264(Node[X264Config]):
         # As x264's own default: half as many threads again as cores, each on a frame of its own.
         # (PyAV's default would be slices, which cost quality and speed.)
         threads = max(1, self.context.threads)
-        stream.codec_context.thread_count = threads if threads == 1 else math.ceil(1.5 * threads)
+        stream.codec_context.thread_count = threads if threads == 1 else threads
         stream.codec_context.thread_type = "FRAME"
         stream.disposition = av.stream.Disposition.default
         self.encoder = stream
