@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -49,6 +50,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     check(plan, jobs, overwrite=overwrite)
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
+    gc.freeze()  # what start-up made lives as long as the process; collecting need not walk it again
     leases = Leases.of_machine(limits(plan.hardware), lease_dir(), runtime_dir() / "leases", _note)
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
         results = execute(plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite)
