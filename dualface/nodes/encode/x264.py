@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -112,10 +111,10 @@ class X264(Node[X264Config]):
             pix_fmt="nv12",
         )
         tag(stream.codec_context, video)
-        # As x264's own default: half as many threads again as cores, each on a frame of its own.
-        # (PyAV's default would be slices, which cost quality and speed.)
-        threads = max(1, self.context.threads)
-        stream.codec_context.thread_count = threads if threads == 1 else threads
+        # A thread a core, each on a frame of its own (PyAV's default would be slices, which cost quality
+        # and speed). x264's own default is half as many again, which costs 23 MiB for 1080p and, beside
+        # the other stages, gained nothing.
+        stream.codec_context.thread_count = max(1, self.context.threads)
         stream.codec_context.thread_type = "FRAME"
         stream.disposition = av.stream.Disposition.default
         self.encoder = stream
