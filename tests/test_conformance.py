@@ -16,8 +16,8 @@ from dualface.conformance import Batch, breaches, check_node
 from dualface.conformance.running import Run
 from dualface.graph.job import Job
 from dualface.graph.node import Bounded, Node, NodeConfig, Unbounded
-from dualface.graph.registry import installed, node
-from dualface.graph.types import NV12, Cpu, Frames, Memory, Shots
+from dualface.graph.registry import installed
+from dualface.graph.types import NV12, Cpu, Cuts, Frames, Memory, Shots
 
 KINDS = installed().kinds
 
@@ -253,16 +253,93 @@ def test_breaches_are_seen(cls: type[Node[Any]], said: str) -> None:
         check_node(cls)
 
 
-def test_unknown_types_of_port_ask_for_feeds() -> None:
-    class Other:
-        pass
+@dataclass(frozen=True, eq=False)
+class Loudness:
+    """A value type of one's own."""
 
-    @node("test/other")
-    class Takes(Node[Plain]):
-        """Takes what nobody knows."""
+    levels: Any
 
-        def process(self, other: Any) -> None: ...
+    def __len__(self) -> int:
+        return len(self.levels)
 
-    Takes.process.__annotations__["other"] = Other
-    with pytest.raises(TypeError, match="give check_node feeds="):
-        check_node(Takes)
+
+class Listens(Node[Plain]):
+    """A source of a value of its own, in batches that are not full."""
+
+    kind = "test/listens"
+    given = 0
+
+    def process(self) -> Loudness | None:
+        self.given += 1
+        return Loudness(np.full(3, self.given)) if self.given < 4 else None
+
+
+class Shouts(Listens):
+    """Gives more frames than it was asked for."""
+
+    def process(self) -> Loudness | None:
+        self.given += 1
+        return Loudness(np.zeros(9)) if self.given < 4 else None
+
+
+class Endless(Listens):
+    """Never ends."""
+
+    def process(self) -> Loudness | None:
+        return Loudness(np.zeros(3))
+
+
+class Brightens(Node[Plain]):
+    """Reads a value of its own package beside pictures, and perhaps another."""
+
+    kind = "test/brightens"
+
+    def process(self, frames: Frames[NV12, Cpu], loud: Loudness, more: Loudness | None) -> Loudness:
+        assert len(frames) == len(loud)
+        return Loudness(loud.levels + (0 if more is None else more.levels))
+
+
+class Deafens(Brightens):
+    """Writes into the value."""
+
+    def process(self, frames: Frames[NV12, Cpu], loud: Loudness, more: Loudness | None) -> Loudness:
+        loud.levels[:] = 0
+        return loud
+
+
+class NeedsCuts(Good):
+    """Has an optional input, and falls over without it."""
+
+    def process(self, frames: Frames[NV12, Cpu], cuts: Cuts | None) -> Frames[NV12, Cpu]:
+        assert cuts is not None
+        return frames
+
+
+FEED = [{"loud": Loudness(np.arange(float(n)))} for n in (4, 4, 1)]
+
+
+def test_value_types_of_ones_own() -> None:
+    check_node(Listens)
+    check_node(Brightens, feeds=[FEED, [{**batch, "more": batch["loud"]} for batch in FEED]])
+    assert any("gives a batch of 9 frames" in breach for breach in breaches(Shouts))
+    assert any("does not end" in breach for breach in breaches(Endless))
+    feed = [{"loud": Loudness(np.arange(3.0))}]
+    assert any("changes its input 'loud'" in breach for breach in breaches(Deafens, feeds=[feed]))
+
+
+def test_optional_inputs_are_left_out_once() -> None:
+    (breach,) = breaches(NeedsCuts)
+    assert breach.startswith("without its optional inputs: it raises AssertionError")
+
+
+@pytest.mark.parametrize(
+    ("feeds", "said"),
+    [
+        (None, r"'loud' is of the type Loudness, .* feeds=\[\[{'loud': Loudness\(...\)}\]\]"),
+        ([[{"lout": 1}]], "names 'lout', which is no input; they are frames, loud, more"),
+        ([[{"loud": object()}]], "leaves 'frames' out, and nothing in it has a len"),
+    ],
+)
+def test_what_feeds_must_hold(feeds: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
+        check_node(Brightens, feeds=feeds)

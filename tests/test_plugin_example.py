@@ -99,6 +99,10 @@ def test_the_guide_says_what_happens(tmp_path: Path, clip: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(body, encoding="utf-8")
     (folder / "dualface_colour/conf/__init__.py").touch()
+    (later,) = re.findall(r"^```toml\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    project = folder / "pyproject.toml"
+    first = '"look/colour" = "dualface_colour:Colour"\n'
+    project.write_text(project.read_text(encoding="utf-8").replace(first, first + later), encoding="utf-8")
     run = install(folder, tmp_path / "site")
 
     commands = [
@@ -108,7 +112,7 @@ def test_the_guide_says_what_happens(tmp_path: Path, clip: Path) -> None:
     ]
     programs = {"dualface": [str(ROOT / "run.py")], "pytest": ["-m", "pytest"]}
     followed = [words for words in commands if words[0] in programs]
-    assert len(followed) == 5
+    assert len(followed) == 7
     for words in followed:
         done = run(*programs[words[0]], *words[1:], cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr

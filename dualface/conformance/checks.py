@@ -10,8 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from dualface.conformance.made_up import Batch, long_enough, make_batches, make_job, scenarios
-from dualface.conformance.running import Run, length_of
+from dualface.conformance.made_up import (
+    Batch,
+    complete,
+    length_of,
+    long_enough,
+    make_batches,
+    make_job,
+    scenarios,
+)
+from dualface.conformance.running import Run
 from dualface.conformance.values import same
 from dualface.graph.building.candidates import role_misfit
 from dualface.graph.job import Job
@@ -32,7 +40,9 @@ def check_node(
     """Put a node through its contract; AssertionError lists every breach in sentences.
 
     ``config`` holds options, ``job`` a real job for nodes that read or write files. ``feeds``
-    are runs of batches (a value for each input) for types of port that cannot be made up.
+    are runs, lists of batches (a value by the name of its input), for types of port that are a
+    package's own: those cannot be made up, and TypeError asks for them. Required inputs of
+    dualface's types that a batch leaves out are made up for as many frames as the others have.
     Nodes that need a GPU are only checked as far as one can without.
     """
     found = list(breaches(kind, config, job=job, feeds=feeds))
@@ -105,17 +115,23 @@ def _runs(
     folder: Path,
 ) -> Iterator[tuple[str, Job, list[Batch]]]:
     """What to run the node on."""
-    if feeds is not None or not kind.ports.inputs:
-        for number, feed in enumerate(feeds or [[]], 1):
-            yield f"feed {number}", job or _job_of(feed, folder), list(feed)
-        return
     bound = {str(variable): mark for variable, mark in kind.cls.binds(config).items()}
     inputs = {n: _bound(port, bound) for n, port in kind.ports.inputs.items()}
+    if feeds is not None or not inputs:
+        for number, feed in enumerate(feeds or [[]], 1):
+            batches = complete(feed, inputs, config)
+            yield f"feed {number}", job or _job_of(batches, folder), batches
+        return
     state = kind.cls.state(config)
     long = (long_enough(state.frames),) if isinstance(state, Bounded) and state.frames < 300 else ()
     for scenario in (*scenarios(), *long):
         here = job or make_job(scenario.video, sum(scenario.lengths), folder)
         yield scenario.name, here, make_batches(scenario, inputs, config)
+    required = {name: port for name, port in inputs.items() if not port.optional}
+    if 0 < len(required) < len(inputs):
+        scenario = scenarios()[0]
+        here = job or make_job(scenario.video, sum(scenario.lengths), folder)
+        yield "without its optional inputs", here, make_batches(scenario, required, config)
 
 
 def _bound(port: Port, bound: Mapping[str, Any]) -> Port:
@@ -128,7 +144,8 @@ def _bound(port: Port, bound: Mapping[str, Any]) -> Port:
 
 def _job_of(feed: Sequence[Batch], folder: Path) -> Job:
     videos = [value.video for value in (feed[0].values() if feed else ()) if hasattr(value, "video")]
-    return make_job(videos[0] if videos else scenarios()[0].video, 0, folder)
+    frames = sum(map(length_of, feed)) or sum(scenarios()[0].lengths)
+    return make_job(videos[0] if videos else scenarios()[0].video, frames, folder)
 
 
 def _checked(kind: Kind, config: NodeConfig, job: Job, batches: list[Batch]) -> Iterator[str]:

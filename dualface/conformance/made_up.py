@@ -3,8 +3,8 @@ scene changes, short batches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -68,34 +68,63 @@ def make_job(video: Video, frames: int, folder: Path, source: str = "made-up.mp4
 
 
 def make_batches(scenario: Scenario, inputs: Mapping[str, Port], config: Any) -> list[Batch]:
-    """The whole scenario as batches; the same every time. Raises TypeError for a type of port
-    that nothing is known about."""
+    """The whole scenario as batches; the same every time. Optional inputs of a type that nothing
+    is known about are left out; TypeError for others."""
     batches: list[Batch] = []
     first = 0
     for length in scenario.lengths:
-        batches.append({n: _make(p, scenario, first, length, config) for n, p in inputs.items()})
+        made = {n: _make(p, scenario, first, length, config) for n, p in inputs.items()}
+        batches.append({name: value for name, value in made.items() if value is not None})
         first += length
     return batches
 
 
+def complete(feed: Sequence[Batch], inputs: Mapping[str, Port], config: Any) -> list[Batch]:
+    """A feed with the required inputs that it leaves out made up. Raises TypeError for an input
+    that the node does not have, or where nothing says how many frames to make up."""
+    given = {name for batch in feed for name in batch}
+    if unknown := sorted(given - inputs.keys()):
+        raise TypeError(f"feeds= names '{unknown[0]}', which is no input; they are {', '.join(inputs)}")
+    missing = {n: p for n, p in inputs.items() if n not in given and not p.optional}
+    lengths = tuple(map(length_of, feed))
+    if missing and not all(lengths):
+        names = " and ".join(f"'{name}'" for name in missing)
+        raise TypeError(f"feeds= leaves {names} out, and nothing in it has a len() of one frame or more")
+    scenario = replace(scenarios()[0], lengths=lengths)
+    made = make_batches(scenario, missing, config)
+    return [{**ours, **theirs} for ours, theirs in zip(made, feed, strict=True)]
+
+
+def length_of(batch: Batch) -> int:
+    """The frames of a batch: what its values that have a length have most."""
+    return max((len(value) for value in batch.values() if hasattr(value, "__len__")), default=0)
+
+
 def _make(port: Port, scenario: Scenario, first: int, length: int, config: Any) -> Any:
     value, index = port.type.value, np.arange(first, first + length)
-    if issubclass(value, Frames):
+    known = next((k for k in (Frames, Cuts, Shots, Faces, Tracks, People) if issubclass(k, value)), None)
+    if known is Frames:
         return _frames(port, scenario, index)
-    if issubclass(value, Cuts):
+    if known is Cuts:
         seconds = np.asarray(index * float(scenario.video.time_base), np.float64)
         return Cuts((index == scenario.cut) & (index > 0), seconds)
-    if issubclass(value, Shots):
+    if known is Shots:
         return _shots(scenario, length, config)
     arrays = _faces(scenario, index)
     ids = np.tile(np.arange(scenario.faces, dtype=np.int64), length)
-    if issubclass(value, Faces):
+    if known is Faces:
         return Faces(**arrays, looked=np.ones(length, np.bool_))
-    if issubclass(value, Tracks):
+    if known is Tracks:
         return Tracks(**arrays, ids=ids)
-    if issubclass(value, People):
+    if known is People:
         return People(**arrays, ids=ids, persons=ids.copy(), sides=np.where(ids < 2, ids, NO_SIDE))
-    raise TypeError(f"nothing is known about {value.__name__}; give check_node feeds= for '{port.name}'")
+    if port.optional:
+        return None
+    name = value.__name__
+    raise TypeError(
+        f"the input '{port.name}' is of the type {name}, which check_node cannot make up; give it "
+        f"feeds=, a list of runs, each a list of batches: feeds=[[{{'{port.name}': {name}(...)}}]]"
+    )
 
 
 def _frames(port: Port, scenario: Scenario, index: np.ndarray[Any, Any]) -> Frames[Any, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dualface.conformance.made_up import Batch
+from dualface.conformance.made_up import Batch, length_of
 from dualface.conformance.values import copied, faults, same
 from dualface.graph.job import Job
 from dualface.graph.node import Context, Event, Node, NodeConfig, most_owed
@@ -61,9 +61,10 @@ class Run:
     def _some(self, batches: Sequence[Batch]) -> list[Any]:
         answers: list[Any] = []
         most, longest = self.kind.cls.lookahead(self.config), 0
+        unwired = dict.fromkeys(self.kind.ports.inputs)  # what is left out is None, as in a run
         for batch in batches:
             before = {name: copied(value) for name, value in batch.items()}
-            answer = self.node.process(**batch)
+            answer = self.node.process(**{**unwired, **batch})
             for name, value in batch.items():
                 if not same(before[name], value):
                     self._breach(f"it changes its input '{name}'")
@@ -81,9 +82,13 @@ class Run:
 
     def _source(self) -> list[Any]:
         answers: list[Any] = []
+        most = 100 + 10 * self.job.frames if self.job.frames else None  # a job may not know its length
         while (answer := self.node.process()) is not None:
             self.owed.append({})
             self._answer(answer, answers)
+            if most is not None and len(answers) > most:
+                self._breach(f"the source does not end: a job of {self.job.frames} frames, {most} batches")
+                break
         if not answers:
             self._breach("the source gives nothing")
         return answers
@@ -98,7 +103,9 @@ class Run:
         values = {name: getattr(answer, name, None) if name else answer for name in ports.outputs}
         framed = [value for value in (*batch.values(), *values.values()) if hasattr(value, "pts")]
         pts = framed[0].pts if framed else None
-        length = length_of(batch) if batch else len(framed[0].pts) if framed else self.context.batch
+        length = length_of(batch or values)
+        if not batch and length > (most := self.context.batch):
+            self._breach(f"the source gives a batch of {length} frames, which must have 1 to {most}")
         for name, value in values.items():
             label = f"output '{name}'" if name else "its output"
             if not isinstance(value, ports.outputs[name].type.value):
@@ -120,7 +127,3 @@ class Run:
     def _breach(self, sentence: str) -> None:
         if sentence not in self.breaches:
             self.breaches.append(sentence)
-
-
-def length_of(batch: Batch) -> int:
-    return max((len(value) for value in batch.values() if hasattr(value, "__len__")), default=0)

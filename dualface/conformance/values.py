@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -108,10 +109,13 @@ def same(one: Any, other: Any) -> bool:
         return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
     if dataclasses.is_dataclass(one) and type(one) is type(other):
         return all(same(getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one))
-    if isinstance(one, tuple) and isinstance(other, tuple):
+    if isinstance(one, tuple | list) and type(one) is type(other):
         return len(one) == len(other) and all(map(same, one, other))
-    if isinstance(one, int | float | str | None):
-        return bool(one == other)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    plain = int | float | str | np.generic | None
+    if isinstance(one, plain) and isinstance(other, plain):
+        return bool(one == other or (one != one and other != other))
     return type(one) is type(other)
 
 
@@ -119,12 +123,15 @@ def copied(value: Any) -> Any:
     """A value with its arrays copied: batches come from pools, and are written again."""
     if isinstance(value, np.ndarray):
         return value.copy()
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         parts = [copied(part) for part in value]
-        return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
+        return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
+    if isinstance(value, dict):
+        return {key: copied(part) for key, part in value.items()}
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        arrays = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return dataclasses.replace(
-            value, **{n: np.array(a) for n, a in arrays.items() if hasattr(a, "__array__")}
-        )
+        twin = copy.copy(value)
+        for field in dataclasses.fields(value):
+            # Not by replace(): a type of one's own may compute fields, or check them.
+            object.__setattr__(twin, field.name, copied(getattr(value, field.name)))
+        return twin
     return value
