@@ -22,6 +22,7 @@ from dualface.graph.types import (
     M,
     Memory,
     People,
+    PixelFormat,
     Shots,
     Source,
     Tracks,
@@ -40,6 +41,15 @@ class DecodeSoft(Node[NodeConfig]):
 @node("decode/ten")
 class DecodeTen(Node[NodeConfig]):
     def process(self) -> Decoded[P010, Cpu]: ...
+
+
+class Planar(PixelFormat):
+    """A layout that only one package knows."""
+
+
+@node("decode/planar")
+class DecodePlanar(Node[NodeConfig]):
+    def process(self) -> Decoded[Planar, Cpu]: ...
 
 
 @node("decode/chip", rank=10)
@@ -167,7 +177,17 @@ ROLES = {
     for name in ("decode", "detect", "track", "reid", "camera", "compose", "encode")
 }
 CLASSES = (
-    *(DecodeSoft, DecodeTen, DecodeChip, DetectSoft, DetectFast, DetectMisfit, DetectFails, TrackSoft),
+    *(
+        DecodeSoft,
+        DecodeTen,
+        DecodePlanar,
+        DecodeChip,
+        DetectSoft,
+        DetectFast,
+        DetectMisfit,
+        DetectFails,
+        TrackSoft,
+    ),
     *(ReidOff, ReidLook, CameraSoft, ComposeAny, ComposeSoft, BlurAny, EncodeSoft, EncodeChip, WritePeople),
     *(Transfer, Convert),
 )

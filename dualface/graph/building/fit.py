@@ -160,9 +160,11 @@ def _step(what: str, goal: Any, have: PortType, hardware: Hardware, registry: Re
         values = {"to": goal.value}
     else:
         values = {"source": _format_name(have.format), "target": _format_name(goal)}
-    config, problems = parse(kind.config, values, what)
+    config, _ = parse(kind.config, values, what)
     if config is None:
-        return Unfit(code, f"'{what}' cannot do that: {problems[0].message.rstrip('.')}")
+        # Only a pixel format of somebody's own is nothing that they know.
+        bring = "Wire a node in between that does, or change what one of the two reads or gives."
+        return Unfit(code, f"'{what}' makes no {_class_name(goal)} of {_class_name(have.format)}", bring)
     choice = Choice("", kind, config)
     port = next(iter(kind.ports.inputs))
     result = fit(choice, {port: have}, hardware, registry, direct=True)
@@ -222,4 +224,8 @@ def _meaning(mark: type[PixelFormat] | type[MemoryMark]) -> Any:
 
 
 def _format_name(mark: Any) -> str:
-    return str(getattr(mark, "name", mark))
+    return str(getattr(mark, "name", _class_name(mark).lower()))
+
+
+def _class_name(mark: Any) -> str:
+    return str(getattr(mark, "__name__", mark))
