@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from dualface.graph.errors import RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
 from dualface.graph.schedule import schedule
-from dualface.graph.types import Video
+from dualface.graph.types import Layout, Tile, Video
 
 LONG = "a_name_that_goes_on_and_on_for_the_node_that_records_the_people"
 
@@ -109,6 +110,22 @@ def _texts(root: Any, dx: float = 0, dy: float = 0) -> Any:
         elif element.tag.endswith("}text"):
             x, y = float(element.attrib["x"]) + dx, float(element.attrib["y"]) + dy
             yield x, y - 10, x + 7.3 * len(element.text), y + 3, element.text
+
+
+def test_one_job_is_one_and_a_layout_is_told_by_its_size() -> None:
+    made = plan()
+    layout = Layout(1080, 1920, (Tile("main", 0, 0, 1080, 1920),))
+    graph = made.pipelines[0].graph
+    camera = graph.by_name["camera"]
+    tall = replace(camera, config=replace(camera.config, layout=layout))
+    graph = replace(graph, nodes=tuple(tall if node is camera else node for node in graph.nodes))
+    line = replace(made.pipelines[0], graph=graph)
+    one = replace(made, assignments=made.assignments[:1], slots=made.slots[:1], pipelines=(line, line))
+    texts = [element.text or "" for element in ET.fromstring(draw_plan(one, "svg")).iter()]
+    assert "plan of main: 1 job, 1 slot, hw=h100" in texts
+    assert texts.count("layout=1080x1920 (main)") == 2
+    assert "pipeline 2 · stage 1 · nvdec" in texts
+    assert "options layout=1080x1920 (main)" in draw_plan(one)
 
 
 def test_a_graph_alone_can_be_drawn_in_every_format() -> None:

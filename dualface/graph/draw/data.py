@@ -12,6 +12,7 @@ from typing import Any
 
 from dualface.graph.dag import Edge, Graph, GraphNode
 from dualface.graph.node import Bounded, State, Unbounded
+from dualface.graph.options import show
 from dualface.graph.plan import Pipeline, Plan
 from dualface.graph.registry import Kind
 from dualface.graph.types import Layout, Memory, PixelFormat, Video
@@ -151,6 +152,18 @@ def state_words(state: State) -> str:
     if isinstance(state, Bounded):
         return f"{state.frames} frames"
     return "all frames" if isinstance(state, Unbounded) else "none"
+
+
+def option_words(value: Any) -> str:
+    """An option's value on one line: a layout by its size and tiles, others as YAML has them."""
+    if isinstance(value, Layout):
+        return f"{value.width}x{value.height} ({', '.join(tile.name for tile in value.tiles)})"
+    return show(plain(value))
+
+
+def count(number: int, word: str, several: str = "") -> str:
+    """``1 job``, ``2 jobs``, ``2 batches``."""
+    return f"{number} {word if number == 1 else several or word + 's'}"
 
 
 def megabytes(count: int | None) -> str:

@@ -15,15 +15,15 @@ from html import escape
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.draw.data import (
     changed_options,
+    count,
     frame_bytes,
     kind_word,
     megabytes,
+    option_words,
     picture_sizes,
-    plain,
     plan_video,
     stage_title,
 )
-from dualface.graph.options import show
 from dualface.graph.plan import Plan
 from dualface.graph.types import Video
 
@@ -65,13 +65,14 @@ def graph_svg(graph: Graph, video: Video | None = None) -> str:
 
 def plan_svg(plan: Plan) -> str:
     """Each pipeline with its stages, below what the plan says in words."""
-    slots = f"{len(plan.assignments)} jobs, {len(plan.slots)} slots, hw={plan.hardware.name}"
+    jobs, slots = count(len(plan.assignments), "job"), count(len(plan.slots), "slot")
     names = ", ".join(dict.fromkeys(line.graph.name for line in plan.pipelines))
     pictures = []
-    for line in plan.pipelines:
-        groups = [(stage_title(line, i), list(stage.nodes)) for i, stage in enumerate(line.stages)]
+    for number, line in enumerate(plan.pipelines, 1):
+        which = f"pipeline {number} · " if len(plan.pipelines) > 1 else ""
+        groups = [(which + stage_title(line, i), list(stage.nodes)) for i, stage in enumerate(line.stages)]
         pictures.append(_column(line.graph, groups, picture_sizes(line.graph, plan_video(plan)), line.queue))
-    return _document([f"plan of {names}: {slots}", *plan.notes], pictures)
+    return _document([f"plan of {names}: {jobs}, {slots}, hw={plan.hardware.name}", *plan.notes], pictures)
 
 
 def _column(
@@ -87,9 +88,7 @@ def _column(
     y = 0.0
     for index, (title, names) in enumerate(groups):
         if title and index:
-            parts.append(
-                _text(left, y + 13, f"↓ queue: {queue} {'batch' if queue == 1 else 'batches'}", "faint")
-            )
+            parts.append(_text(left, y + 13, f"↓ queue: {count(queue, 'batch', 'batches')}", "faint"))
             y += ROW
         top = y
         y += ROW + 6 if title else 0
@@ -126,7 +125,7 @@ def _rows(graph: Graph, node: GraphNode, sizes: Mapping[str, tuple[int, int]]) -
         if edges:
             size = megabytes(frame_bytes(edges[0], sizes))
             label = f"{output}: {type_}" if output else str(type_)
-            label += f" {size}" if size else ""
+            label += f", {size} a frame" if size else ""
             rows.append(Row(label, (node.name, output), _memory(type_.memory), False))
     return rows
 
@@ -134,7 +133,7 @@ def _rows(graph: Graph, node: GraphNode, sizes: Mapping[str, tuple[int, int]]) -
 def _words(node: GraphNode) -> list[str]:
     lines = [node.name, kind_word(node)]
     for key, value in changed_options(node).items():
-        lines.append(f"{key}={show(plain(value))}")
+        lines.append(f"{key}={option_words(value)}")
     return lines
 
 

@@ -7,21 +7,21 @@ from collections.abc import Iterable, Iterator
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.draw.data import (
     changed_options,
+    count,
     frame_bytes,
     kind_word,
     megabytes,
+    option_words,
     picture_sizes,
-    plain,
     plan_video,
 )
-from dualface.graph.options import show
 from dualface.graph.plan import Pipeline, Plan
 from dualface.graph.types import Video
 
 
 def graph_text(graph: Graph, video: Video | None = None) -> str:
     """Each node with what it gives to whom, its options, and what was passed over for it."""
-    return "\n".join([f"graph {graph.name}: {_count(len(graph.nodes), 'node')}", *_nodes(graph, video)])
+    return "\n".join([f"graph {graph.name}: {count(len(graph.nodes), 'node')}", *_nodes(graph, video)])
 
 
 def plan_text(plan: Plan) -> str:
@@ -30,13 +30,13 @@ def plan_text(plan: Plan) -> str:
     jobs, slots = len(plan.assignments), len(plan.slots)
     gpus = ", ".join(gpu.name for gpu in hardware.gpus) or "no GPU"
     lines = [
-        f"plan: {_count(jobs, 'job')} in {_count(slots, 'slot')} on hw={hardware.name} "
-        f"({gpus}, {_count(hardware.cpu_cores, 'core')})"
+        f"plan: {count(jobs, 'job')} in {count(slots, 'slot')} on hw={hardware.name} "
+        f"({gpus}, {count(hardware.cpu_cores, 'core')})"
     ]
     lines += [f"  note: {note}" for note in plan.notes]
     lines += ["", "slots"]
     for slot in plan.slots:
-        parts = [f"GPU {slot.gpu}" if slot.gpu is not None else "CPU", _count(slot.threads, "thread")]
+        parts = [f"GPU {slot.gpu}" if slot.gpu is not None else "CPU", count(slot.threads, "thread")]
         parts += [f"{slot.vram_mb} MB of VRAM"] if slot.vram_mb else []
         parts += [f"{count} {name}" for name, count in sorted(slot.leases.items())]
         parts += [f"pipeline {slot.pipeline + 1}"] if len(plan.pipelines) > 1 else []
@@ -53,7 +53,7 @@ def plan_text(plan: Plan) -> str:
         )
     for index, line in enumerate(plan.pipelines):
         name = f"pipeline {index + 1}: " if len(plan.pipelines) > 1 else ""
-        lines += ["", f"{name}graph {line.graph.name}, batches of {_count(line.batch, 'frame')}"]
+        lines += ["", f"{name}graph {line.graph.name}, batches of {count(line.batch, 'frame')}"]
         lines += _stages(line)
         lines += ["", *_nodes(line.graph, plan_video(plan))]
     return "\n".join(lines)
@@ -62,9 +62,9 @@ def plan_text(plan: Plan) -> str:
 def _stages(line: Pipeline) -> Iterator[str]:
     for number, stage in enumerate(line.stages, 1):
         if number > 1:
-            yield f"    | queue of {_count(line.queue, 'batch', 'batches')}"
+            yield f"    | queue of {count(line.queue, 'batch', 'batches')}"
         yield f"  stage {number} on {stage.engine}: {' → '.join(stage.nodes)}"
-    yield f"  at most {_count(line.frames_in_flight, 'frame')} in flight"
+    yield f"  at most {count(line.frames_in_flight, 'frame')} in flight"
 
 
 def _nodes(graph: Graph, video: Video | None) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _nodes(graph: Graph, video: Video | None) -> Iterator[str]:
     sizes = picture_sizes(graph, video)
     for node in graph.nodes:
         mark = "+" if node.inserted else " "
-        look = f", looks ahead {_count(node.lookahead, 'frame')}" if node.lookahead else ""
+        look = f", looks ahead {count(node.lookahead, 'frame')}" if node.lookahead else ""
         yield f" {mark}{node.name:<{width}}  {kind_word(node)} on {node.needs.engine}{look}"
         for words in _about(graph, node, sizes):
             yield f"      {words}"
@@ -86,15 +86,11 @@ def _about(graph: Graph, node: GraphNode, sizes: dict[str, tuple[int, int]]) -> 
         label = f"{output}: " if output else ""
         yield f"{label}{type_}{f', {size} a frame' if size else ''} → {readers}"
     if changed := changed_options(node):
-        yield "options " + " ".join(f"{key}={show(plain(value))}" for key, value in changed.items())
+        yield "options " + " ".join(f"{key}={option_words(value)}" for key, value in changed.items())
     for port, source in (node.dropped or {}).items():
         yield f"does not read {port} ({source})"
     for passed in node.passed:
         yield f"{'instead' if passed.usable else 'not'} {passed.kind}: {passed.why}"
-
-
-def _count(number: int, word: str, several: str = "") -> str:
-    return f"{number} {word if number == 1 else several or word + 's'}"
 
 
 def columns(rows: Iterable[tuple[str, ...]], indent: str = "  ") -> list[str]:
