@@ -165,6 +165,31 @@ def test_frames_nobody_looked_at_are_bridged_on_the_way() -> None:
         assert abs(middle - (200 + 6 * i)) < 12
 
 
+@pytest.mark.parametrize(("every", "lost"), [(60, 1.0), (10, 0.2), (300, 1.0)])
+def test_looks_further_apart_than_lost_seconds_are_bridged(every: int, lost: float) -> None:
+    slow = 40 / every  # half a face between two looks
+    rows: list[Row | None] = [
+        [(box(200 + slow * i, 300), 0.9), (box(900, 300), 0.8)] if i % every == 0 else None
+        for i in range(6 * every)
+    ]
+    shown = follow(rows, lost_seconds=lost)
+    assert {tuple(sorted(row)) for row in shown} == {(0, 1)}
+    for i in range(2 * every, len(rows)):
+        centre = (shown[i][0][0][0] + shown[i][0][0][2]) / 2
+        assert abs(centre - (200 + slow * i)) < 30
+
+
+def test_a_face_that_a_rare_look_misses_is_gone_until_it_is_found() -> None:
+    """It does not come and go with the frames that are looked at."""
+    rows = [row if i % 3 == 0 else None for i, row in enumerate(two_people(60))]
+    for i in range(15, 60, 3):
+        rows[i] = rows[i][:1] if rows[i] else rows[i]
+    shown = [sorted(row) for row in follow(rows)]
+    last = max(i for i, row in enumerate(shown) if row == [0, 1])
+    assert 15 <= last <= 12 + 0.2 * 30
+    assert all(row == [0] for row in shown[last + 1 :])
+
+
 def test_snapshot_and_restore_go_on_as_if_nothing_had_been() -> None:
     rows = two_people(40, jitter=5)
     for i in range(18, 22):

@@ -25,7 +25,7 @@ class BytetrackConfig(NodeConfig):
     match: float = 0.2  # least overlap (IoU) of a sure face with its track
     match_low: float = 0.5  # the same for a face below high
     match_new: float = 0.3  # the same for the second sight of a face
-    lost_seconds: float = 1.0  # how long a face may be away and keep its track
+    lost_seconds: float = 1.0  # how long a face that is not found keeps its track
     bridge_seconds: float = 0.2  # how long a predicted box stands in for a face that is not found
 
     def __post_init__(self) -> None:
@@ -84,7 +84,7 @@ class Bytetrack(Node[BytetrackConfig]):
             if faces.looked[i]:
                 found = [tuple(box) for box in faces.boxes[span].tolist()]
                 self._match(found, faces.scores[span].tolist(), faces.landmarks[span], float(cuts.seconds[i]))
-            shown = [t for t in self.tracks if t.sure and self._shown(t, bool(faces.looked[i]))]
+            shown = [t for t in self.tracks if t.sure and self._shown(t)]
             rows.append(shown)
             boxes += [t.filter.box() for t in shown]
             scores += [t.score for t in shown]
@@ -112,11 +112,18 @@ class Bytetrack(Node[BytetrackConfig]):
             track.filter.predict(frames)
             track.score = 0.0
             track.landmarks = UNSEEN
-        self.tracks = [t for t in self.tracks if now - t.seen <= self.config.lost_seconds]
+        self._drop(now)
 
-    def _shown(self, track: Track, looked: bool) -> bool:
+    def _drop(self, now: float) -> None:
+        """Give up who is away for long. Nobody is away until a look has missed them: looks may be
+        further apart than ``lost_seconds``."""
+        lost = self.config.lost_seconds
+        self.tracks = [t for t in self.tracks if t.seen >= self.looked or now - t.seen <= lost]
+
+    def _shown(self, track: Track) -> bool:
+        """Found at the last look, or missed only since a moment ago."""
         assert self.now is not None
-        return track.score > 0 or not looked or self.now - track.seen <= self.config.bridge_seconds
+        return track.seen >= self.looked or self.now - track.seen <= self.config.bridge_seconds
 
     def _match(self, boxes: list[Any], scores: list[float], landmarks: Any, now: float) -> None:
         config = self.config
@@ -141,6 +148,7 @@ class Bytetrack(Node[BytetrackConfig]):
             self.tracks.append(track)
             self.next_id += 1
         self.fresh, self.looked = False, now
+        self._drop(now)
 
     def _pair(
         self,
