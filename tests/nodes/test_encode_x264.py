@@ -32,6 +32,10 @@ def test_sound_that_the_container_cannot_hold() -> None:
     assert said == "a.mp4: .mp4 cannot hold the source's pcm_u8 sound; .mov or .mkv can"
     (said,) = X264.check(X264Config(), job_for("a.mov", "vorbis"))
     assert said == "a.mov: .mov cannot hold the source's vorbis sound; .mp4 or .mkv can"
+    (said,) = X264.check(X264Config(), job_for("a.mkv", "wmav2"))
+    assert said.startswith(
+        "a.mkv: wmav2 sound cannot be copied to any file that is written here; turn it into"
+    )
     assert X264.check(X264Config(audio="none"), job_for("a.mp4", "pcm_u8")) == ()
     assert X264.check(X264Config(), job_for("a.mkv", "pcm_u8", "opus", "flac", "vorbis")) == ()
 

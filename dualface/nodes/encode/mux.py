@@ -61,9 +61,16 @@ def check_output(job: Job, audio: bool) -> tuple[str, ...]:
     for stream in job.streams:
         known = stream.kind == "audio" and stream.codec != "unknown"
         if audio and known and stream.codec not in holds(suffix):
-            others = holders(stream.codec)
-            way = f"{others} can" if others else "leave the sound out with graph.nodes.encode.audio=none"
-            problems.append(f"{job.output}: {suffix} cannot hold the source's {stream.codec} sound; {way}")
+            if others := holders(stream.codec):
+                said = f"{suffix} cannot hold the source's {stream.codec} sound; {others} can"
+            else:
+                # Matroska holds more (Windows Media, ...), which PyAV refuses to copy.
+                said = (
+                    f"{stream.codec} sound cannot be copied to any file that is written here; turn it into "
+                    "another first (ffmpeg -i IN -map 0 -c copy -c:a flac OUT.mkv), or leave it out with "
+                    "graph.nodes.encode.audio=none"
+                )
+            problems.append(f"{job.output}: {said}")
     return tuple(dict.fromkeys(problems))
 
 
