@@ -17,7 +17,7 @@ from dualface.conformance.running import Run
 from dualface.graph.job import Job
 from dualface.graph.node import Bounded, Node, NodeConfig, Unbounded
 from dualface.graph.registry import installed
-from dualface.graph.types import NV12, Cpu, Cuts, Frames, Memory, Shots
+from dualface.graph.types import NV12, Cpu, Cuts, F, Faces, Frames, Memory, Shots
 
 KINDS = installed().kinds
 
@@ -212,6 +212,21 @@ class Empty(Node[Plain]):
         return Shots(("one",), np.zeros((n, 1, 4), np.float32), np.zeros((n, 1), np.bool_))
 
 
+class Undecided(Node[Plain]):
+    """Gives pictures in a format that nothing decides."""
+
+    kind = "test/undecided"
+
+    def process(self, faces: Faces) -> Frames[F, Cpu]:
+        raise NotImplementedError
+
+
+class Unasked(Good):
+    """Forgets that what is asked before a run is static."""
+
+    def needs(self, config: Any, memory: Memory) -> Any: ...
+
+
 class Fickle(Good):
     """Needs something else each time."""
 
@@ -244,6 +259,8 @@ def test_a_good_node_passes() -> None:
         (Remembers, "it remembers more than the 4 frames"),
         (Leaks, "close() raises AttributeError when open() failed"),
         (Empty, "crops are not finite, or have no area"),
+        (Undecided, "nothing decides the pixel format of its output: binds() must"),
+        (Unasked, "what is asked before a run raises TypeError: Unasked.needs() missing 1 required"),
         (Fickle, "needs() gives something else each time"),
     ],
 )

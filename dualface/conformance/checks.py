@@ -60,6 +60,11 @@ def breaches(
 ) -> Iterator[str]:
     """Every way in which a node breaks its contract, as sentences; see `check_node`."""
     kind = kind if isinstance(kind, Kind) else kind_of(kind)
+    try:
+        kind.ports, kind.config  # noqa: B018  (what is wrong with either shows here)
+    except TypeError as error:
+        yield str(error)
+        return
     yield from _declared(kind)
     if not isinstance(config, NodeConfig):
         made, problems = parse(kind.config, config or {}, "config", kind.name)
@@ -67,7 +72,11 @@ def breaches(
         if made is None:
             return
         config = made
-    yield from _pure(kind, config)
+    try:
+        yield from _pure(kind, config)
+    except Exception as error:
+        yield f"what is asked before a run raises {type(error).__name__}: {error}"
+        return
     if "cuda" in kind.cls.needs(config, Memory.CPU).features:
         return
     with tempfile.TemporaryDirectory() as folder:
@@ -103,6 +112,11 @@ def _pure(kind: Kind, config: NodeConfig) -> Iterator[str]:
         yield f"lookahead() gives {lookahead!r}, not a number of frames"
     if not isinstance(state, Stateless | Bounded | Unbounded):
         yield f"state() gives {state!r}, which is no State"
+    decided = {p.type.format for p in kind.ports.inputs.values()} | {str(v) for v in kind.cls.binds(config)}
+    for name, port in kind.ports.outputs.items():
+        if isinstance(port.type.format, str) and port.type.format not in decided:
+            label = f"output '{name}'" if name else "its output"
+            yield f"nothing decides the pixel format of {label}: binds() must"
     if (lookahead, state) != (kind.cls.lookahead(config), kind.cls.state(config)):
         yield "lookahead() or state() gives something else each time"
 

@@ -60,7 +60,7 @@ class Run:
 
     def _some(self, batches: Sequence[Batch]) -> list[Any]:
         answers: list[Any] = []
-        most, longest = self.kind.cls.lookahead(self.config), 0
+        most, longest, late = self.kind.cls.lookahead(self.config), 0, 0
         unwired = dict.fromkeys(self.kind.ports.inputs)  # what is left out is None, as in a run
         for batch in batches:
             before = {name: copied(value) for name, value in batch.items()}
@@ -76,8 +76,10 @@ class Run:
             if answer is not None:
                 self._answer(answer, answers)
             longest = max(longest, length_of(batch))
-            if (late := sum(map(length_of, self.owed))) > most_owed(most, longest):
-                self._breach(f"{late} frames are unanswered, but its look-ahead is {most}")
+            if (owed := sum(map(length_of, self.owed))) > most_owed(most, longest):
+                late = max(late, owed)
+        if late:
+            self._breach(f"up to {late} frames are unanswered, but its look-ahead is {most}")
         return answers
 
     def _source(self) -> list[Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from dualface.graph.types import Memory, MemoryMark, PixelFormat
+from dualface.graph.types import Frames, Memory, MemoryMark, PixelFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +61,7 @@ def read_ports(process: Any) -> Ports:
     of ``None`` means a node that only has an effect. Raises `PortError` with the parameter's
     name where an annotation is missing or is not a type.
     """
-    try:
-        hints = typing.get_type_hints(process)
-    except Exception as error:
-        raise PortError(f"the annotations of {process.__qualname__} do not resolve: {error}") from error
+    hints = _hints(process, process.__qualname__)
     inputs: dict[str, Port] = {}
     for name, parameter in inspect.signature(process).parameters.items():
         if name == "self":
@@ -72,11 +70,22 @@ def read_ports(process: Any) -> Ports:
             raise PortError(f"{process.__qualname__}: '{name}' cannot be a port; ports are named parameters")
         if name not in hints:
             raise PortError(f"{process.__qualname__}: parameter '{name}' has no type annotation")
+        where = f"{process.__qualname__}: '{name}'"
         inner, optional = _strip_optional(hints[name])
-        inputs[name] = Port(name, _port_type(inner, f"{process.__qualname__}: '{name}'"), optional)
+        if parameter.default is not parameter.empty and not optional:
+            hint = "an option stands in the config, and an input that may be left out is annotated X | None"
+            raise PortError(f"{where} has a default, but is no optional input; {hint}")
+        inputs[name] = Port(name, _port_type(inner, where), optional)
     if "return" not in hints:
         raise PortError(f"{process.__qualname__} has no return annotation")
     return Ports(inputs, _outputs(hints["return"], process.__qualname__))
+
+
+def _hints(annotated: Any, name: str) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(annotated)
+    except Exception as error:
+        raise PortError(f"the annotations of {name} do not resolve: {error}") from error
 
 
 def _outputs(hint: Any, where: str) -> dict[str, Port]:
@@ -87,7 +96,7 @@ def _outputs(hint: Any, where: str) -> dict[str, Port]:
     several = typing.get_origin(inner) or inner
     if isinstance(several, type) and issubclass(several, tuple) and hasattr(several, "_fields"):
         meaning = dict(zip(getattr(several, "__parameters__", ()), typing.get_args(inner), strict=False))
-        fields = typing.get_type_hints(several)
+        fields = _hints(several, several.__name__)
         return {
             name: Port(name, _port_type(_substitute(fields[name], meaning), f"{where}: '{name}'"))
             for name in several._fields
@@ -112,29 +121,39 @@ def _strip_optional(hint: Any) -> tuple[Any, bool]:
 
 def _port_type(hint: Any, where: str) -> PortType:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    where = f"{where} is annotated with {_written(hint)}"
     if origin is None:
-        if not isinstance(hint, type):
-            raise PortError(f"{where} is annotated with {hint!r}, which is not a type")
+        if hint is Any or hint is type(None) or not isinstance(hint, type):
+            raise PortError(f"{where}, which is not a type of value")
+        if issubclass(hint, Frames):
+            raise PortError(f"{where}; say in which format and memory, as in Frames[NV12, Cpu]")
         return PortType(hint)
-    if not isinstance(origin, type):
-        raise PortError(f"{where} is annotated with {hint!r}, which is not one type")
+    if origin is tuple:
+        raise PortError(f"{where}; several outputs are a NamedTuple, which gives each its name")
+    if not isinstance(origin, type) or origin is types.UnionType:
+        raise PortError(f"{where}, which is not one type")
     pixel: type[PixelFormat] | str | None = None
     memory: Memory | str | None = None
     for arg in args:
-        if isinstance(arg, TypeVar):
-            if _is_memory_variable(arg):
-                memory = str(arg)
-            else:
-                pixel = str(arg)
+        if isinstance(arg, TypeVar) and _stands_for(arg, MemoryMark):
+            memory = str(arg)
+        elif isinstance(arg, TypeVar) and _stands_for(arg, PixelFormat):
+            pixel = str(arg)
         elif isinstance(arg, type) and issubclass(arg, PixelFormat):
             pixel = arg
         elif isinstance(arg, type) and issubclass(arg, MemoryMark):
             memory = arg.memory
         else:
-            raise PortError(f"{where}: {arg!r} is neither a pixel format nor a memory")
+            raise PortError(f"{where}, and {_written(arg)} is neither a pixel format nor a memory")
     return PortType(origin, pixel, memory)
 
 
-def _is_memory_variable(variable: TypeVar) -> bool:
+def _written(hint: Any) -> str:
+    """A type as in the source: without the modules that its parts come from."""
+    plain = typing.get_origin(hint) is None and isinstance(hint, type)
+    return hint.__name__ if plain else re.sub(r"(?:\w+\.)+(?=\w)", "", repr(hint))
+
+
+def _stands_for(variable: TypeVar, mark: type) -> bool:
     bounds = variable.__constraints__ or (variable.__bound__,)
-    return all(isinstance(b, type) and issubclass(b, MemoryMark) for b in bounds)
+    return all(isinstance(b, type) and issubclass(b, mark) for b in bounds)

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dualface.graph.node import Node, NodeConfig
 from dualface.graph.ports import Ports, read_ports
@@ -40,13 +40,27 @@ class Kind:
 
     @cached_property
     def config(self) -> type[NodeConfig]:
-        """The options' dataclass, from ``Node[ItsConfig]``."""
+        """The options' dataclass, from ``Node[ItsConfig]``. Raises TypeError where it is none."""
         for base in self.cls.__mro__:
-            for origin in getattr(base, "__orig_bases__", ()):
-                for arg in get_args(origin):
-                    if isinstance(arg, type) and issubclass(arg, NodeConfig):
-                        return arg
+            for written in getattr(base, "__orig_bases__", ()):
+                for arg in get_args(written) if issubclass(get_origin(written) or object, Node) else ():
+                    if isinstance(arg, type):
+                        return _checked_config(arg)
         return NodeConfig
+
+
+def _checked_config(config: type[Any]) -> type[NodeConfig]:
+    """What is no options' dataclass would have no options, and nobody would know why."""
+    if not issubclass(config, NodeConfig):
+        raise TypeError(f"its options, {config.__name__}, must be a dataclass derived from NodeConfig")
+    fields, written = config.__dataclass_fields__, vars(config).get("__annotations__", {})
+    if plain := [name for name in written if name not in fields and "ClassVar" not in str(written[name])]:
+        raise TypeError(f"{config.__name__} lacks @dataclass, so that '{plain[0]}' is no option")
+    try:
+        get_type_hints(config)
+    except Exception as error:
+        raise TypeError(f"the annotations of {config.__name__} do not resolve: {error}") from error
+    return config
 
 
 @dataclass(frozen=True)
@@ -83,10 +97,17 @@ def role(process: Any) -> Ports:
 
 
 def kind_of(cls: type[Node[Any]], package: str = "") -> Kind:
-    """The `Kind` of a class decorated with `node`."""
+    """The `Kind` of a class decorated with `node`. Raises TypeError where it is none."""
+    if not (isinstance(cls, type) and issubclass(cls, Node)):
+        raise TypeError(f"{cls!r} is no node: that is a class derived from Node")
     if not cls.kind:
         raise TypeError(f"{cls.__name__} has no kind; decorate it with @node('role/name')")
-    return Kind(cls.kind, cls, package or cls.__module__.split(".")[0], getattr(cls, "rank", None))
+    if not callable(getattr(cls, "process", None)):
+        raise TypeError(f"{cls.__name__} has no method 'process'")
+    rank = getattr(cls, "rank", None)
+    if not isinstance(rank, int | None):
+        raise TypeError(f"the rank of {cls.__name__} is {rank!r}; it is a whole number")
+    return Kind(cls.kind, cls, package or cls.__module__.split(".")[0], rank)
 
 
 def registry_of(classes: Iterable[type[Node[Any]]], roles: Mapping[str, Ports] | None = None) -> Registry:
@@ -108,7 +129,7 @@ def installed() -> Registry:
         try:
             found = kind_of(entry.load(), package)
             found.ports, found.config  # noqa: B018  (both are read here so that their errors show here)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             broken[entry.name] = f"{package}: {type(error).__name__}: {error}"
             continue
         if found.name != entry.name:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from build_kinds import DetectConfig, DetectFast, DetectSoft
 
+from dualface.conformance import breaches
 from dualface.graph import registry
-from dualface.graph.registry import GROUP, installed, kind_of, registry_of
+from dualface.graph.node import Node, NodeConfig
+from dualface.graph.registry import GROUP, installed, kind_of, node, registry_of
+from dualface.graph.types import Cuts
 
 
 class Entry:
@@ -78,6 +82,55 @@ def test_a_class_without_a_kind_is_refused() -> None:
     Nameless.kind = ""
     with pytest.raises(TypeError, match="decorate it"):
         kind_of(Nameless)
+
+
+class NoDataclass(NodeConfig):
+    gain: int = 1
+
+
+class NoConfig:
+    pass
+
+
+@dataclass
+class Unresolved(NodeConfig):
+    gain: Missing = 1  # type: ignore[name-defined]  # noqa: F821
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (NoDataclass, "NoDataclass lacks @dataclass, so that 'gain' is no option"),
+        (NoConfig, "its options, NoConfig, must be a dataclass derived from NodeConfig"),
+        (Unresolved, "the annotations of Unresolved do not resolve: name 'Missing' is not defined"),
+    ],
+)
+def test_options_that_would_be_lost_are_told(config: Any, said: str) -> None:
+    @node("test/options")
+    class Odd(Node[config]):
+        def process(self) -> Cuts | None: ...
+
+    with pytest.raises(TypeError, match=said):
+        _ = kind_of(Odd).config
+    assert said in next(iter(breaches(Odd)))
+
+
+def test_what_is_no_node_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    @node("test/idle")
+    class Idle(Node[NodeConfig]):
+        pass
+
+    @node("test/ranked", rank="low")  # type: ignore[arg-type]
+    class Ranked(DetectSoft):
+        pass
+
+    for target, said in (
+        (object, "is no node: that is a class derived from Node"),
+        (Idle, "Idle has no method 'process'"),
+        (Ranked, "the rank of Ranked is 'low'; it is a whole number"),
+    ):
+        here = found(monkeypatch, [Entry("test/one", target, "acme")])
+        assert said in here.broken["test/one"]
 
 
 def test_the_nearest_name_is_found_or_none() -> None:
