@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dualface.nodes.detect.cuts import LONG, MEMORY, CutFinder
+from dualface.nodes.detect.cuts import FLASH, LONG, MEMORY, CutFinder
 
 Pictures = Sequence[np.ndarray]
 
@@ -38,6 +38,32 @@ def test_the_first_frame_is_never_a_cut() -> None:
 def test_a_flash_or_a_blackout_is_none(gain: float, lift: float) -> None:
     flash = np.clip(scene(1) * gain + lift, 0, 255).astype(np.uint8)
     assert cuts([scene(1)] * 10 + [flash] * 2 + [scene(1)] * 10) == []
+
+
+def lit(picture: np.ndarray, x: float, y: float, width: float, light: float) -> np.ndarray:
+    """With the light of a camera's flash, strongest at a point."""
+    rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]] / picture.shape[1]
+    near = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * width**2))
+    return np.clip(picture + light * near, 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("frames", [1, 2, FLASH])
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_a_flash_that_lights_a_part_is_none(seed: int, frames: int) -> None:
+    before, upper = [scene(seed)] * 10, scene(seed).copy()
+    upper[:90] = np.clip(upper[:90] * 2.0 + 40, 0, 255).astype(np.uint8)  # a rolling shutter
+    for flash in (lit(scene(seed), 0.5, 0.3, 0.3, 250), lit(scene(seed), 0.2, 0.2, 0.15, 500), upper):
+        assert cuts([*before, *[flash] * frames, *before]) == []
+
+
+def test_a_scene_that_only_adds_light_is_a_cut_a_little_later() -> None:
+    dim, bright = (scene(1) * 0.5).astype(np.uint8), (scene(2) * 0.5 + 110).astype(np.uint8)
+    assert cuts([dim] * 10 + [bright] * 10) == [10 + FLASH]
+
+
+def test_a_cut_right_after_a_flash_is_found() -> None:
+    flash = lit(scene(1), 0.5, 0.3, 0.3, 250)
+    assert cuts([scene(1)] * 10 + [flash] + [scene(2)] * 10) == [11]
 
 
 def test_what_follows_a_white_flash_is_compared_with_what_was_before() -> None:

@@ -16,6 +16,9 @@ THUMB = (32, 18)
 EMPTY = 4.0  # spread (standard deviation) of luma below which a picture shows nothing: black, white, fog
 FAINT = 20.0  # spread below which a picture shows so little that somebody who steps in changes it all
 WHITE = 225.0  # luma from which a cell of the thumbnail is as good as saturated
+DARKER = 6.0  # grey levels from which a cell is darker than it was
+FLASH = 3  # frames for which a picture to which light was only added may be a flash
+LIGHT = 0.03  # share of cells that may be darker all the same: somebody moves
 RECENT = 4  # frames whose own changes a cut has to exceed, so that pans and fast hands are none
 SUDDEN = 4.0  # how many times
 LONG = 15  # frames that show nothing, after which whatever comes is a new scene
@@ -29,7 +32,8 @@ class CutFinder:
     flash drives into white are left out. What then differs from the frame before, in layout and
     in the shares of bright and dark, must exceed ``threshold``, and by far what the last frames
     did. Pictures that show nothing are passed over: what comes after a white flash is compared
-    with what was before.
+    with what was before. So are, for a few frames, those to which light was only added: another
+    scene is darker somewhere.
     """
 
     def __init__(self, threshold: float) -> None:
@@ -42,7 +46,8 @@ class CutFinder:
         """Take the next frame's luma ``[h, w]`` uint8, of any size that stays the same."""
         now = cv2.resize(luma, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
         change = None if now.std() < EMPTY else 0.0 if self.before is None else difference(self.before, now)
-        if change is None:
+        sudden = change is not None and change > self.threshold and change > SUDDEN * max(self.recent)
+        if change is None or (sudden and self.empty < FLASH and self._lit(now)):
             self.empty = min(self.empty + 1, LONG)
             if self.empty == LONG:
                 self.before = None
@@ -50,9 +55,12 @@ class CutFinder:
             return False
         after_nothing = self.empty == LONG
         self.before, self.empty = now, 0
-        cut = change > self.threshold and change > SUDDEN * max(self.recent)
         self.recent = [*self.recent[1:], change]
-        return cut or after_nothing
+        return sudden or after_nothing
+
+    def _lit(self, now: Thumb) -> bool:
+        """Whether a flash could have made this of the picture before."""
+        return self.before is not None and float(np.mean(now < self.before - DARKER)) < LIGHT
 
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
