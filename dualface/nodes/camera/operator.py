@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dualface.graph.types import Layout
-from dualface.nodes.camera.framing import Array, Framing, heads, heights, shares
+from dualface.nodes.camera.framing import Array, Framing, heads, heights, windows
 from dualface.nodes.camera.path import Limits, Path
 
-STRAY = 0.02  # share of the tile by which coming heads may leave their room before the camera moves
+STRAY = 0.02  # a new goal nearer than this share of the tile is not worth a move
 FEWEST = 3  # looks at a face before it is believed; one false detection moves nothing
 
 
@@ -33,11 +33,20 @@ class Rules:
 
 
 class Operator:
-    """Keeps one `Path` a tile. ``framings`` are in the layout's order."""
+    """Keeps one `Path` a tile.
 
-    def __init__(self, rules: Rules, framings: tuple[Framing, ...], layout: Layout) -> None:
-        self.rules, self.framings, self.tiles = rules, framings, layout.tiles
-        self.shares = shares(layout, framings)
+    ``framings`` are in the layout's order; ``whole`` is that of the tiles' union. With
+    ``missing: wide``, people who cannot be shown apart get one picture across all tiles: somebody
+    alone (a split would show them twice, or half a shot of nothing), or two so near each other that
+    each tile would show both. Who leaves a shot of two leaves a tile that shows their part of it.
+    """
+
+    def __init__(
+        self, rules: Rules, framings: tuple[Framing, ...], whole: Framing, layout: Layout
+    ) -> None:
+        self.rules, self.framings, self.whole, self.layout = rules, framings, whole, layout
+        self.tiles = layout.tiles
+        self.parts = windows(whole.wide(), whole, layout)
         self.reset()
 
     def reset(self) -> None:
@@ -46,6 +55,8 @@ class Operator:
         self.paths = [Path(3) for _ in tiles]
         self.away = np.full(len(tiles), np.nan)  # since when nobody was there; NaN: somebody is
         self.mode = np.zeros(len(tiles), np.int64)  # 0 own person, 1 wide, 2 other, 3 blank
+        self.joined = self.rules.missing == "wide" and len(tiles) > 1  # one picture across all tiles
+        self.since = -np.inf  # since when that should be otherwise; NaN: it should not
 
     def step(self, now: float, cut: bool, ahead: Array) -> tuple[Array, npt.NDArray[np.bool_]]:
         """Crops ``[tiles, 4]`` and blank flags for this frame.
@@ -55,6 +66,7 @@ class Operator:
         if cut:
             self.reset()
         goals = self._goals(ahead)
+        self._join(now, goals)
         for index in range(len(self.tiles)):
             self._decide(index, now, goals, bool(np.isfinite(ahead[:, index, 0]).any()))
         crops = np.stack(
@@ -70,7 +82,8 @@ class Operator:
         for index in range(len(self.tiles)):
             seen = ahead[np.isfinite(ahead[:, index, 0]), index]
             if len(seen) >= min(FEWEST, len(ahead)):
-                middle[index] = np.median(seen, axis=0)
+                # A move takes a second or two: where the head will be then, not where it is now.
+                middle[index] = np.median(seen[len(seen) // 3 :], axis=0)
                 self.coming[index] = heads(seen)
                 needed[index] = self.framings[index].needed(self.coming[index])
         self.middle = middle
@@ -80,7 +93,48 @@ class Operator:
             for m, h, f, c in zip(middle, tall, self.framings, self.coming, strict=True)
         ]
 
+    def _join(self, now: float, goals: list[Array | None]) -> None:
+        """Decide whether all tiles show one picture; calmly, unless a scene begins."""
+        if self.rules.missing != "wide" or len(self.tiles) < 2:
+            return
+        if self._together(goals) == self.joined:
+            self.since = np.nan
+        elif np.isnan(self.since):
+            self.since = now
+        if now - self.since >= self.rules.hold_seconds:
+            self.joined, self.since = not self.joined, np.nan
+            self.away[:] = np.nan
+
+    def _together(self, goals: list[Array | None]) -> bool:
+        """Whether tiles of their own would show somebody twice, or too few are there for a split."""
+        there = [index for index, goal in enumerate(goals) if goal is not None]
+        if len(there) < (2 if self.joined else 1):
+            return True
+        views = [part if goal is None else goal for goal, part in zip(goals, self.parts, strict=True)]
+        return any(
+            framing.shows(view, self.middle[person])
+            for person in there
+            for tile, (framing, view) in enumerate(zip(self.framings, views, strict=True))
+            if tile != person
+        )
+
+    def _share(self, index: int, now: float) -> None:
+        """One picture across all tiles, as wide as it can be; it moves where it would cut heads."""
+        path, coming = self.paths[index], np.concatenate(self.coming)
+        view = self.whole.wide()
+        if len(coming):
+            view = self.whole.rest(self.whole.keep(view, coming))
+        to = windows(view, self.whole, self.layout)[index]
+        if not path.placed:
+            path.jump(_to_axes(to))
+        elif np.abs(to - _from_axes(path.end)).max() > self.rules.dead_zone * to[2]:
+            path.glide(_to_axes(to), now, self._ease())
+        self.mode[index] = 1
+
     def _decide(self, index: int, now: float, goals: list[Array | None], glimpse: bool) -> None:
+        if self.joined:
+            self._share(index, now)
+            return
         framing, path, goal = self.framings[index], self.paths[index], goals[index]
         if goal is not None:
             self.away[index] = np.nan
@@ -104,19 +158,20 @@ class Operator:
         aim = np.array([middle[0], middle[1], held[2]])
         tile = np.array([held[2] * float(framing.aspect), held[2]])
         away = np.abs(framing.rest(aim)[:2] - held[:2]) / tile
-        kept = framing.rest(framing.keep(held, coming))
-        if zoom or away.max() > self.rules.dead_zone:
-            path.glide(
-                _to_axes(framing.rest(goal if zoom else framing.keep(aim, coming))), now, self._limits(index)
-            )
-        elif (np.abs(kept[:2] - held[:2]) / tile).max() > STRAY:
-            path.glide(_to_axes(kept), now, self._limits(index))
+        if zoom:
+            to = framing.rest(goal)
+        elif away.max() > self.rules.dead_zone:
+            to = framing.rest(framing.keep(aim, coming))
+        else:
+            to = framing.rest(framing.keep(held, coming))
+        if zoom or (np.abs(to[:2] - held[:2]) / tile).max() > STRAY:
+            path.glide(_to_axes(to), now, self._limits(index))
 
     def _nobody(self, index: int, now: float, goals: list[Array | None]) -> None:
         framing, path, rules = self.framings[index], self.paths[index], self.rules
         fresh = not path.placed
         if fresh:
-            path.jump(_to_axes(self._wide(index, now, goals)))
+            path.jump(_to_axes(self._wide(index)))
             self.mode[index] = 1
         waited = fresh or now - self.away[index] >= rules.hold_seconds
         other = next((i for i, g in enumerate(goals) if g is not None), None)
@@ -133,18 +188,15 @@ class Operator:
                 path.jump(_to_axes(framing.rest(goal)))
             self.mode[index] = 2
         elif rules.missing in ("wide", "other"):
-            wide = _to_axes(self._wide(index, now, goals))
+            wide = _to_axes(self._wide(index))
             if self.mode[index] == 0 or np.abs(wide - path.end).max() > 1e-6:
                 path.glide(wide, now, self._ease())
             self.mode[index] = 1
 
-    def _wide(self, index: int, now: float, goals: list[Array | None]) -> Array:
-        """As much as the tile holds; with nobody left in any tile, its share of one picture."""
-        unseen = all(not p.placed or m == 1 for p, m in zip(self.paths, self.mode, strict=True))
-        gone = unseen or bool((now - self.away >= self.rules.hold_seconds).all())
-        if gone and all(goal is None for goal in goals):
-            return self.shares[index]
-        return self.framings[index].wide()
+    def _wide(self, index: int) -> Array:
+        """As much as the tile holds, about its part of the whole picture."""
+        framing, part = self.framings[index], self.parts[index]
+        return framing.wide((part[0], part[1] + (0.5 - framing.eyes) * part[2]))
 
     def _ease(self) -> Limits:
         """To the wide view and back in one long move, whatever the distance."""
@@ -156,7 +208,7 @@ class Operator:
         height = _from_axes(self.paths[index].end)[2]
         scale = np.array([height * float(framing.aspect) / tile.width, height / tile.height])
         return Limits(
-            np.array([*(rules.pan_speed * scale / np.sqrt(2)), rules.zoom_rate]),
+            np.array([*(rules.pan_speed * scale), rules.zoom_rate]),
             np.array([*(rules.pan_acceleration * scale), np.inf]),
             rules.move_seconds,
         )

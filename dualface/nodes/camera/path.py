@@ -29,7 +29,10 @@ class Limits:
 
 
 class Path:
-    """A point that rests or moves on each of its axes; heights are best given as logarithms."""
+    """A point that rests or moves; heights are best given as logarithms.
+
+    The first two axes are a place: it moves in a straight line, and the limits are of its length.
+    """
 
     def __init__(self, axes: int) -> None:
         self.start = 0.0
@@ -54,12 +57,18 @@ class Path:
         self.start, self.end = now, to.copy()
         distance = np.abs(to - self.begin[0])
         braking = np.abs(self.begin[1])
+        slow, soft, brake = (
+            _along(value / limit)
+            for value, limit in (
+                (distance, limits.speed), (distance, limits.acceleration), (braking, limits.acceleration)
+            )
+        )  # fmt: skip
         self.durations = np.maximum.reduce(
             [
-                PEAK_SPEED * distance / limits.speed,
-                np.sqrt(PEAK_ACCELERATION * distance / limits.acceleration),
-                2 * PEAK_SPEED * braking / limits.acceleration,
-                np.where((distance > 0) | (braking > 0), limits.shortest, 0.0),
+                PEAK_SPEED * slow,
+                np.sqrt(PEAK_ACCELERATION * soft),
+                2 * PEAK_SPEED * brake,
+                np.where(_along(distance + braking) > 0, limits.shortest, 0.0),
             ]
         )
 
@@ -80,6 +89,11 @@ class Path:
         """Take up what `state` gave. (``start`` is NaN only while nothing was placed.)"""
         self.start = float(np.nan_to_num(state[0, 0]))
         self.durations, self.begin, self.end = state[1].copy(), state[2:5].copy(), state[5].copy()
+
+
+def _along(values: Array) -> Array:
+    """What each axis gives, the first two as the length that they have together."""
+    return np.array([np.hypot(*values[:2])] * 2 + [*values[2:]])
 
 
 def _quintic(begin: Array, end: float, duration: float, t: float) -> Array:

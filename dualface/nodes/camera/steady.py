@@ -11,7 +11,7 @@ import numpy as np
 from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import Cuts, Layout, Memory, People, Shots
-from dualface.nodes.camera.framing import Framing, anchors
+from dualface.nodes.camera.framing import Framing, anchors, union
 from dualface.nodes.camera.operator import Operator, Rules
 from dualface.nodes.layout import SIDE_BY_SIDE
 
@@ -23,7 +23,7 @@ class SteadyConfig(NodeConfig):
     layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # the tiles to fill
     lookahead: int = 30  # frames of future that a decision sees
     face_ratio: float = 3.2  # height of the crop in face boxes; 3.2 makes a head 40% of the tile
-    tightest: float = 2.6  # the same for a head near the frame's edge: a head of half the tile
+    tightest: float = 2.5  # the same for a head near the frame's edge: a head of half the tile
     eyes: float = 0.34  # height of the eyes in the tile, from the top, 0..1
     upscale: float = 2.0  # enlarge the source at most so many times
     dead_zone: float = 0.04  # rest while the head is less than this share of the tile away
@@ -82,7 +82,10 @@ class Steady(Node[SteadyConfig]):
             for tile in config.layout.tiles
         )
         rules = Rules(**{f.name: getattr(config, f.name) for f in fields(Rules)})
-        self._operator = Operator(rules, framings, config.layout)
+        whole = Framing.of(
+            union(config.layout), video.display_size, video.display_aspect, config.eyes, config.upscale
+        )
+        self._operator = Operator(rules, framings, whole, config.layout)
 
     def process(self, people: People, cuts: Cuts) -> Shots | None:
         self._anchors = np.concatenate([self._anchors, anchors(people, len(self.config.layout.tiles))])
@@ -119,6 +122,7 @@ class Steady(Node[SteadyConfig]):
             "batches": np.array(self._batches, np.int64),
             "paths": np.stack([path.state() for path in self._operator.paths]),
             "away": self._operator.away.copy(), "mode": self._operator.mode.copy(),
+            "joined": np.array(self._operator.joined), "since": np.array(self._operator.since),
         }  # fmt: skip
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -128,3 +132,4 @@ class Steady(Node[SteadyConfig]):
         for path, state in zip(self._operator.paths, snapshot["paths"], strict=True):
             path.load(state)
         self._operator.away, self._operator.mode = snapshot["away"].copy(), snapshot["mode"].copy()
+        self._operator.joined, self._operator.since = bool(snapshot["joined"]), float(snapshot["since"])
