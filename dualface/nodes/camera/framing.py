@@ -25,6 +25,7 @@ COARSEST_STEP = 72
 # Hair reaches this share of the box above it; above the hair the tile keeps HEADROOM of its height, also
 # in passing. (At rest the height of the eyes gives 8% in the tightest crop and 14% in the usual one.)
 HAIR, HEADROOM = 0.25, 0.05
+CORNERS = np.array([-0.5, -EYES_IN_BOX - HAIR, 0.5, 1 - EYES_IN_BOX])
 # A small source may be enlarged beyond `upscale` until crops are this much smaller than the frame:
 # a soft picture of the right person is better than a sharp one of everybody, twice.
 FREEDOM = 1.6
@@ -69,17 +70,17 @@ class Framing:
         across = 2 * min(anchor[0], self.width - anchor[0]) / float(self.aspect)
         return float(min(across, anchor[1] / self.eyes, (self.height - anchor[1]) / (1 - self.eyes)))
 
-    def needed(self, heads: Array) -> float:
-        """The shortest crop that holds all these heads ``[n, 4]`` (corners) at once, if it rests."""
-        x0, y0, x1, y1 = _extent(heads)
+    def needed(self, room: Array) -> float:
+        """The shortest crop that holds what `extent` gave, if it rests."""
+        x0, y0, x1, y1 = room
         return float(max((x1 - x0) / float(self.aspect), (y1 - y0) / (1 - HEADROOM)))
 
-    def keep(self, view: Array, heads: Array) -> Array:
-        """The view nearest to ``view``, of its size, that cuts none of these heads ``[n, 4]``.
+    def keep(self, view: Array, room: Array) -> Array:
+        """The view nearest to ``view``, of its size, that cuts none of the heads of this `extent`.
 
         Where they are too far apart for that, their middle; the frame's edge has the last word.
         """
-        x0, y0, x1, y1 = _extent(heads)
+        x0, y0, x1, y1 = room
         half, height = view[2] * float(self.aspect) / 2, view[2]
         x = _between(view[0], x1 - half, x0 + half)
         top = _between(view[1] - self.eyes * height, y1 - height, y0 - HEADROOM * height)
@@ -112,22 +113,20 @@ class Framing:
         return np.array([x0, y0, x0 + width, y0 + height])
 
 
-def _extent(heads: Array) -> Array:
-    """What the heads cover together, but for the few detections that lie farthest out."""
-    low, high = np.quantile(heads, [0.05, 0.95], axis=0)
-    return np.concatenate([low[:2], high[2:]])
-
-
 def _between(value: float, low: float, high: float) -> float:
     return min(max(value, low), high) if low <= high else (low + high) / 2
 
 
 def heads(anchors: Array) -> Array:
     """Corners ``[n, 4]`` of whole heads, hair included, from anchors ``[n, 3]``."""
-    x, y, size = anchors.T
-    return np.stack(
-        [x - size / 2, y - (EYES_IN_BOX + HAIR) * size, x + size / 2, y + (1 - EYES_IN_BOX) * size], axis=1
-    )
+    return anchors[:, [0, 1, 0, 1]] + anchors[:, 2:] * CORNERS
+
+
+def extent(heads: Array) -> Array:
+    """Corners ``[4]`` of what the heads cover together, but for one in twenty that lies farthest out."""
+    ordered = np.sort(heads, axis=0)
+    few = len(heads) // 20
+    return np.concatenate([ordered[few, :2], ordered[-1 - few, 2:]])
 
 
 def union(layout: Layout) -> Tile:

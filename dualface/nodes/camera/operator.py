@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualface.graph.types import Layout
-from dualface.nodes.camera.framing import Array, Framing, heads, heights, windows
+from dualface.nodes.camera.framing import Array, Framing, extent, heads, heights, windows
 from dualface.nodes.camera.path import Limits, Path
 
 STRAY = 0.02  # a new goal nearer than this share of the tile is not worth a move
@@ -78,13 +78,13 @@ class Operator:
         """The view that suits what comes, for each tile; ``None`` where nobody comes."""
         middle = np.full((len(self.tiles), 3), np.nan)
         needed = np.zeros(len(self.tiles))
-        self.coming = [np.zeros((0, 4))] * len(self.tiles)
+        self.coming = np.full((len(self.tiles), 4), np.nan)  # the extent of the heads that come
         for index in range(len(self.tiles)):
             seen = ahead[np.isfinite(ahead[:, index, 0]), index]
             if len(seen) >= min(FEWEST, len(ahead)):
                 # A move takes a second or two: where the head will be then, not where it is now.
                 middle[index] = np.median(seen[len(seen) // 3 :], axis=0)
-                self.coming[index] = heads(seen)
+                self.coming[index] = extent(heads(seen))
                 needed[index] = self.framings[index].needed(self.coming[index])
         self.middle = middle
         tall = heights(middle, needed, self.framings, self.rules.face_ratio, self.rules.tightest)
@@ -120,10 +120,11 @@ class Operator:
 
     def _share(self, index: int, now: float) -> None:
         """One picture across all tiles, as wide as it can be; it moves where it would cut heads."""
-        path, coming = self.paths[index], np.concatenate(self.coming)
-        view = self.whole.wide()
+        path, view = self.paths[index], self.whole.wide()
+        coming = self.coming[np.isfinite(self.coming[:, 0])]
         if len(coming):
-            view = self.whole.rest(self.whole.keep(view, coming))
+            room = np.concatenate([coming[:, :2].min(axis=0), coming[:, 2:].max(axis=0)])
+            view = self.whole.rest(self.whole.keep(view, room))
         to = windows(view, self.whole, self.layout)[index]
         if not path.placed:
             path.jump(_to_axes(to))
