@@ -104,7 +104,7 @@ def boxes(motion: str, seed: int) -> Array:
     people = []
     for move, x in ((MOTIONS[motion], 0.0), (still, 750.0)):
         at, size = move(rng)
-        at = at + [x, 0] + rng.normal(0, 0.008 * SIZE, at.shape)
+        at = at + np.array([x, 0]) + rng.normal(0, 0.008 * SIZE, at.shape)
         size = size * rng.normal(1, 0.015, FRAMES)
         wrong = rng.random(FRAMES) < 0.003
         at[wrong] += rng.normal(0, 0.5 * SIZE, (int(wrong.sum()), 2))
@@ -141,14 +141,12 @@ def film(given: Array, **options: Any) -> Array:
 def figures(motion: str, seed: int, **options: Any) -> dict[str, float]:
     """The left tile's figures; those of `measure`."""
     given = boxes(motion, seed)
-    lines = [
-        {
-            "pts": i / 30,
-            "faces": [{"side": "left", "score": 1.0, "box": row[0].tolist()}] if np.isfinite(row[0, 0]) else [],
-            "shots": {"left": crop[0].tolist(), "right": crop[1].tolist()},
-        }
-        for i, (row, crop) in enumerate(zip(given, film(given, **options), strict=True))
-    ]  # fmt: skip
+    lines: list[dict[str, Any]] = []
+    for box, crop in zip(given[:, 0], film(given, **options), strict=True):
+        face = {"side": "left", "score": 1.0, "box": box.tolist()}
+        shots = {"left": crop[0].tolist(), "right": crop[1].tolist()}
+        seen = bool(np.isfinite(box).all())
+        lines.append({"pts": len(lines) / 30, "faces": [face] if seen else [], "shots": shots})
     return measure(lines, "left", TILE, FRAME)
 
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from dualface.graph.job import Job
 from dualface.graph.node import Context, most_owed
 from dualface.graph.types import Cuts, People, Video
+from dualface.nodes.camera.path import Limits
+from dualface.nodes.camera.path import Path as Track
 from dualface.nodes.camera.steady import Steady, SteadyConfig
 
 BOX = 200.0  # a face's height
@@ -224,3 +226,106 @@ def test_batch_size_and_resume_change_nothing(seed: int, batch: int, n: int, spl
 def test_a_senseless_option_is_named_with_its_value(option: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{option} is {value}"):
         SteadyConfig(**{option: value})
+
+
+def alone(n: int) -> np.ndarray:
+    heads = two(n)
+    heads[:, 1] = np.nan
+    return heads
+
+
+def one_picture(crop: np.ndarray) -> bool:
+    """Whether the two tiles show all of a 1080p frame."""
+    return bool(np.allclose(crop, [[0, 0, 960, 1080], [960, 0, 1920, 1080]]))
+
+
+def test_somebody_alone_in_a_scene_is_shown_once_in_one_picture() -> None:
+    crop, _ = crops(alone(90))
+    assert all(one_picture(c) for c in crop)
+
+
+def test_a_second_person_splits_the_picture_only_after_a_while() -> None:
+    heads = two(400)
+    heads[:60, 1] = heads[130:200, 1] = np.nan
+    crop, _ = crops(heads)
+    assert one_picture(crop[80])  # seen from frame 30 on, thanks to the look-ahead
+    assert np.abs(eyes(crop)[-1] - [[600, 430], [1350, 430]]).max() < 30
+    assert np.abs(np.diff(crop, axis=0)).max() < 30  # eased
+
+
+def test_two_heads_that_each_tile_would_show_are_one_picture_and_apart_again_later() -> None:
+    heads = two(500)
+    heads[:, 1, 0] = 800.0  # one face from the other
+    assert one_picture(crops(heads)[0][0])
+    heads[200:, 1, 0] = 1350.0
+    crop, _ = crops(heads)
+    assert one_picture(crop[200])
+    assert np.abs(eyes(crop)[-1, 1] - [1350, 430]).max() < 30
+
+
+def test_who_leaves_a_shot_of_two_leaves_their_part_of_the_picture() -> None:
+    heads = two(400)
+    heads[100:, 1] = np.nan
+    crop, _ = crops(heads)
+    assert np.allclose(crop[-1, 1], [960, 0, 1920, 1080])
+    assert np.array_equal(crop[-1, 0], crop[90, 0])  # the other one is left alone
+
+
+@pytest.mark.parametrize("size", [(1080, 1920), (1440, 1080), (2560, 1080)], ids=str)
+def test_one_picture_of_any_shape_has_the_whole_head_in_it(size: tuple[int, int]) -> None:
+    heads = np.full((60, 2, 2), np.nan)
+    heads[:, 0] = [size[0] * 0.15 + 60, 200]
+    crop, _ = crops(heads, video=Video(*size, Fraction(1, 30)))
+    assert np.allclose(crop[:, 0, [1, 3]], crop[:, 1, [1, 3]])
+    assert np.allclose(crop[:, 0, 2], crop[:, 1, 0])
+    assert (crop[:, 0, 1] <= 200 - 0.7 * BOX).all()
+    assert (crop[:, 0, 0] <= heads[:, 0, 0] - BOX / 2).all()
+
+
+def test_near_the_frames_edge_the_crop_is_tight_enough_to_centre() -> None:
+    heads = two(60, noise=0)
+    heads[:, 0, 0] = 252
+    crop, _ = crops(heads, size=230.0)
+    width = crop[0, 0, 2] - crop[0, 0, 0]
+    assert abs(eyes(crop)[0, 0, 0] - 252) < 0.015 * width
+    assert np.allclose(crop[0, 0, 3] - crop[0, 0, 1], crop[0, 1, 3] - crop[0, 1, 1])  # heads equally large
+
+
+@pytest.mark.parametrize(
+    ("motion", "static", "p95"),
+    [
+        ("still", 0.95, 0.05),
+        ("walk", 0.55, 0.08),
+        ("lean", 0.3, 0.08),
+        ("turn", 0.5, 0.06),
+        ("stand", 0.3, 0.2),
+    ],
+)
+def test_made_motion_is_filmed_within_the_limits(
+    motion: str, static: float, p95: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seeds that no setting was chosen by; a person stands up faster than the camera may pan."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "experiments"))
+    from camera_motion import figures
+
+    for seed in (20, 21):
+        got = figures(motion, seed)
+        assert got["fastest_pan_px_s"] <= 137
+        assert got["jitter_px"] <= 0.3
+        assert got["acceleration_mean"] <= 0.15
+        assert got["acceleration_p95"] <= 0.6
+        assert got["zoom_per_s"] <= 0.0105
+        assert got["whole"] >= (0.96 if motion == "stand" else 0.995)
+        assert got["ideal_median"] <= 0.05
+        assert got["ideal_p95"] <= p95
+        assert got["static"] >= static
+
+
+def test_a_move_bent_in_its_middle_keeps_to_the_speed() -> None:
+    path = Track(3)
+    path.jump(np.zeros(3))
+    limits = Limits(np.array([100.0, 100.0, 1.0]), np.full(3, 400.0), 1.0)
+    path.glide(np.array([100.0, 0.0, 0.0]), 0.0, limits)
+    path.glide(np.array([140.0, 90.0, 0.0]), 0.6, limits)
+    assert max(np.hypot(*path.at(t)[1][:2]) for t in np.linspace(0.6, 5, 300)) <= 102
+    assert np.allclose(path.at(9.0)[0], [140, 90, 0])

@@ -119,7 +119,7 @@ def _between(value: float, low: float, high: float) -> float:
 
 def heads(anchors: Array) -> Array:
     """Corners ``[n, 4]`` of whole heads, hair included, from anchors ``[n, 3]``."""
-    return anchors[:, [0, 1, 0, 1]] + anchors[:, 2:] * CORNERS
+    return np.asarray(anchors[:, [0, 1, 0, 1]] + anchors[:, 2:] * CORNERS)
 
 
 def extent(heads: Array) -> Array:

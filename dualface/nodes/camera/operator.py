@@ -41,9 +41,7 @@ class Operator:
     each tile would show both. Who leaves a shot of two leaves a tile that shows their part of it.
     """
 
-    def __init__(
-        self, rules: Rules, framings: tuple[Framing, ...], whole: Framing, layout: Layout
-    ) -> None:
+    def __init__(self, rules: Rules, framings: tuple[Framing, ...], whole: Framing, layout: Layout) -> None:
         self.rules, self.framings, self.whole, self.layout = rules, framings, whole, layout
         self.tiles = layout.tiles
         self.parts = windows(whole.wide(), whole, layout)

@@ -32,7 +32,9 @@ class SteadyConfig(NodeConfig):
     pan_acceleration: float = 400.0  # output pixels a second squared, at most
     zoom_rate: float = 0.01  # change of size a second, at most: 0.01 is 1%
     move_seconds: float = 1.0  # shortest move
-    missing: Literal["hold", "wide", "other", "blank"] = "wide"  # shown when a person is gone
+    missing: Literal["hold", "wide", "other", "blank"] = (
+        "wide"  # shown when a person is gone; wide also joins tiles that would show the same
+    )
     hold_seconds: float = 2.0  # keep the last framing so long before that
     wide_seconds: float = 3.0  # length of the move to the wide view and back
 
