@@ -91,16 +91,17 @@ def weights_path(name: str) -> Path:
     return path
 
 
-def onnx_path(name: str) -> Path:
+def onnx_path(name: str, *, half: bool = False) -> Path:
     """The ONNX file to run for ``name``: verified, converted, from the cache where it is there.
 
-    A cached file that no longer has the hash written beside it is made anew. Raises `ModelError`.
+    ``half`` asks for the one that computes in 16-bit floats. A cached file that no longer has the hash written beside it is made anew. Raises `ModelError`.
     """
     model = find(name)
     original = weights_path(name)
-    if not model.conversions:
+    conversions = (*model.conversions, *(["half"] if half else []))
+    if not conversions:
         return original
-    steps = "".join(f"{step}.{convert_onnx.VERSION}" for step in model.conversions)
+    steps = "".join(f"{step}.{convert_onnx.VERSION}" for step in conversions)
     key = _sha256(f"{model.sha256} {steps}".encode())[:16]
     cached = paths.cache_dir() / "models" / f"{model.name}-{key}.onnx"
     stamp = cached.with_suffix(".sha256")
@@ -110,7 +111,7 @@ def onnx_path(name: str) -> Path:
     except OSError:
         pass
     try:
-        converted = convert_onnx.apply(original.read_bytes(), model.conversions)
+        converted = convert_onnx.apply(original.read_bytes(), conversions)
     except ValueError as error:
         raise ModelError(f"the model '{name}' cannot be converted: {error}") from error
     try:
