@@ -56,75 +56,101 @@ def dynamic_size(model: Any) -> None:
 
 
 def half(model: Any) -> None:
-    """Compute in 16-bit floats, with inputs and outputs still in 32.
+    """Compute in 16-bit floats up to the last layers with weights; the rest, inputs and outputs
+    stay in 32 bits.
 
     Where a library types networks strongly (TensorRT 11, TensorRT-RTX), precision is what the
-    file says. Weights are rounded to nearest; the scales of a Resize stay, as ONNX demands.
+    file says. What follows the last weights turns features into coordinates and costs next to
+    nothing, but 16 bits tell no two positions half a pixel apart at 600.
     """
-    import numpy as np
-    from onnx import AttributeProto, TensorProto, helper, numpy_helper
+    import onnx
+    from onnx import AttributeProto, TensorProto, helper
 
     graph = model.graph
     if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for n in graph.node for a in n.attribute):
         raise ValueError("it has branches or loops, which are not converted to 16 bit")
-    kept = _scales(graph)
+    known = onnx.shape_inference.infer_shapes(model).graph
+    values = (*known.input, *known.output, *known.value_info)
+    floats = {v.name for v in values if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+    weights = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT}
+    floats |= set(weights)
+    trunk = _trunk(graph)
 
-    def narrow(tensor: Any) -> None:
-        if tensor.data_type == TensorProto.FLOAT:
-            with np.errstate(over="ignore"):
-                wide = numpy_helper.to_array(tensor)
-                small = wide.astype(np.float16)
-            if np.any(np.isinf(small) & np.isfinite(wide)):
-                raise ValueError(f"its weights in '{tensor.name}' are too large for 16 bit")
-            tensor.CopyFrom(numpy_helper.from_array(small, tensor.name))
+    # Every float value "x" is called "x_half" where it has 16 bits.
+    nodes, made = [], set()
+    read_wide = {v.name for v in graph.output}
+    for i, node in enumerate(graph.node):
+        if i not in trunk:
+            read_wide.update(node.input)
 
-    for tensor in graph.initializer:
-        if tensor.name not in kept:
-            narrow(tensor)
-    for step in graph.node:
-        if set(step.output) & kept:
+    def cast(name: str, to_half: bool) -> Any:
+        ends = (name, f"{name}_half") if to_half else (f"{name}_half", name)
+        to = TensorProto.FLOAT16 if to_half else TensorProto.FLOAT
+        return helper.make_node("Cast", [ends[0]], [ends[1]], to=to)
+
+    for i, node in enumerate(graph.node):
+        nodes.append(node)
+        if i not in trunk:
             continue
-        for attribute in step.attribute:
-            if attribute.type == AttributeProto.TENSOR:
-                narrow(attribute.t)
-            elif step.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+        stay = SCALES.get(node.op_type, ())
+        for k, name in enumerate(node.input):
+            if name in floats and k not in stay:
+                if name not in made:
+                    made.add(name)
+                    if name in weights:
+                        graph.initializer.append(_narrow(weights[name], f"{name}_half"))
+                    else:
+                        nodes.insert(len(nodes) - 1, cast(name, True))
+                node.input[k] = f"{name}_half"
+            elif name in weights:
+                read_wide.add(name)
+        for attribute in node.attribute:
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
                 attribute.i = TensorProto.FLOAT16
-            elif step.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
-                value = attribute.f if attribute.name == "value_float" else attribute.floats
-                array = numpy_helper.from_array(np.array(value, np.float32))
-                narrow(array)
-                attribute.CopyFrom(helper.make_attribute("value", array))
-
-    fixed = {tensor.name for tensor in graph.initializer}
-    wide = [v.name for v in graph.input if _is_float(v) and v.name not in fixed]
-    ends = [v.name for v in graph.output if _is_float(v)]
-    inner = {name: f"{name}_half" for name in (*wide, *ends)}
-    for step in graph.node:
-        for names in (step.input, step.output):
-            for i, name in enumerate(names):
-                names[i] = inner.get(name, name)
-    first = [helper.make_node("Cast", [name], [inner[name]], to=TensorProto.FLOAT16) for name in wide]
-    last = [helper.make_node("Cast", [inner[name]], [name], to=TensorProto.FLOAT) for name in ends]
-    steps = [*first, *graph.node, *last]
-    del graph.node[:]
-    graph.node.extend(steps)
-    del graph.value_info[:]
+        for k, name in enumerate(node.output):
+            if name in floats:
+                made.add(name)
+                node.output[k] = f"{name}_half"
+                if name in read_wide:
+                    nodes.append(cast(name, False))
+    left = [t for t in graph.initializer if t.name not in weights or t.name in read_wide]
+    for field, values in ((graph.node, nodes), (graph.initializer, left), (graph.value_info, [])):
+        copies = [type(value).FromString(value.SerializeToString()) for value in values]
+        del field[:]
+        field.extend(copies)
 
 
-def _is_float(value: Any) -> bool:
-    from onnx import TensorProto
+WEIGHTY = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+SCALES: Mapping[str, tuple[int, ...]] = {"Resize": (1, 2), "Upsample": (1,)}  # inputs that stay 32-bit
+SOURCES = ("Constant", "ConstantOfShape", "Range")  # small, and exact where they stay as they are
 
-    return bool(value.type.tensor_type.elem_type == TensorProto.FLOAT)
+
+def _trunk(graph: Any) -> set[int]:
+    """The steps from the inputs to the last layers with weights."""
+    wanted: set[str] = set()
+    trunk = set()
+    for i in reversed(range(len(graph.node))):
+        node = graph.node[i]
+        if node.op_type in SOURCES or not (node.op_type in WEIGHTY or set(node.output) & wanted):
+            continue
+        trunk.add(i)
+        stay = SCALES.get(node.op_type, ())
+        if node.op_type != "Shape":  # behind it are no values, only their number
+            wanted.update(name for k, name in enumerate(node.input) if k not in stay)
+    return trunk
 
 
-def _scales(graph: Any) -> set[str]:
-    """The values that decide the scales of a Resize or Upsample, also indirectly."""
-    wanted = {name for step in graph.node if step.op_type == "Resize" for name in step.input[2:3]}
-    wanted |= {name for step in graph.node if step.op_type == "Upsample" for name in step.input[1:2]}
-    for step in reversed(graph.node):
-        if set(step.output) & wanted and step.op_type != "Shape":  # behind it are pixels
-            wanted.update(step.input)
-    return wanted - {""}
+def _narrow(tensor: Any, name: str) -> Any:
+    """A float tensor in 16 bits, rounded to nearest."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    wide = numpy_helper.to_array(tensor)
+    with np.errstate(over="ignore"):
+        small = wide.astype(np.float16)
+    if np.any(np.isinf(small) & np.isfinite(wide)):
+        raise ValueError(f"its weights in '{tensor.name}' are too large for 16 bit")
+    return numpy_helper.from_array(small, name)
 
 
 STEPS: Mapping[str, Callable[[Any], None]] = {"dynamic_size": dynamic_size, "half": half}

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-Shape = tuple[int, ...]
+from dualface.infer.engines import Target
+from dualface.infer.shapes import Shape
 
 
 class Cuda(Protocol):
     """One GPU."""
+
+    def use(self) -> None:
+        """Make it this thread's current GPU."""
 
     def empty(self, shape: Shape, dtype: str) -> Any:
         """Device memory, aligned to 256 bytes, with ``__cuda_array_interface__``."""
@@ -28,6 +32,22 @@ class CupyCuda:
         import cupy
 
         self._cupy, self._gpu = cupy, gpu
+
+    def use(self) -> None:
+        self._cupy.cuda.runtime.setDevice(self._gpu)
+
+    def target(self) -> Target:
+        """What engines for this GPU are built for."""
+        import pynvml
+
+        found = self._cupy.cuda.runtime.getDeviceProperties(self._gpu)
+        pynvml.nvmlInit()
+        try:
+            driver = pynvml.nvmlSystemGetDriverVersion()
+        finally:
+            pynvml.nvmlShutdown()
+        name = found["name"].decode() if isinstance(found["name"], bytes) else str(found["name"])
+        return Target(name, f"{found['major']}.{found['minor']}", str(driver))
 
     def empty(self, shape: Shape, dtype: str) -> Any:
         with self._cupy.cuda.Device(self._gpu):

@@ -159,7 +159,9 @@ def _slice(
             taken = slice(start, end, step).indices(x.shape[axis])
             x = x[(slice(None),) * (axis % x.dim()) + (slice(*taken),)]
         else:
-            places = list(range(*slice(start, end if end > -(1 << 31) else None, step).indices(x.shape[axis])))
+            places = list(
+                range(*slice(start, end if end > -(1 << 31) else None, step).indices(x.shape[axis]))
+            )
             x = x.index_select(axis, torch.tensor(places, device=x.device))
     return x
 
@@ -174,8 +176,8 @@ def _gather(a: Attributes, x: Tensor, index: Tensor) -> Tensor:
 def _split(a: Attributes, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
     axis, given = a.get("axis", 0), _ints(a, "split", sizes)
     if given is None:
-        return x.chunk(a["outputs"], axis)
-    return x.split(given, axis)
+        return tuple(x.chunk(a["outputs"], axis))
+    return tuple(x.split(given, axis))
 
 
 def _pad(a: Attributes, x: Tensor, pads: Any = None, value: Any = None, axes: Any = None) -> Tensor:

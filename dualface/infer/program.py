@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from dualface.infer.operators import HOST, OPERATORS, from_onnx
-
-Shape = tuple[int, ...]
+from dualface.infer.shapes import Shape, load
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Program:
             return name
 
         for node in model.graph.node:
-            function, attributes = _function(path, node, opset)
+            function = _function(path, node, opset)
             results = tuple(node.output)
             if node.op_type == "Shape":
                 of = node.input[0]
@@ -116,17 +115,7 @@ class Program:
         self._calls = _released(self._calls, keep={*self.outputs})
 
 
-def load(path: Path) -> Any:
-    """The ONNX model in ``path``. Raises ValueError where it is none."""
-    import onnx
-
-    try:
-        return onnx.load(str(path))
-    except Exception as error:  # protobuf's own class, which moves between its versions
-        raise ValueError(f"{path} is not an ONNX file") from error
-
-
-def _function(path: Path, node: Any, opset: int) -> tuple[Callable[..., Any], Mapping[str, Any]]:
+def _function(path: Path, node: Any, opset: int) -> Callable[..., Any]:
     from onnx import helper
 
     operator = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
@@ -137,7 +126,7 @@ def _function(path: Path, node: Any, opset: int) -> tuple[Callable[..., Any], Ma
         )
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     attributes |= {"opset": opset, "outputs": len(node.output)}
-    return (lambda *arguments: operator(attributes, *arguments)), attributes
+    return lambda *arguments: operator(attributes, *arguments)
 
 
 def _released(calls: list[Call], keep: set[str]) -> list[Call]:

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from dualface.infer.program import Program, Shape, load
+from dualface.infer.program import Program
 from dualface.infer.session import Arrays
+from dualface.infer.shapes import Shape, inputs, load
 
 WARM_UPS = 3  # runs before the capture, in which cuDNN and cuBLAS choose and set up
 _opening = threading.Lock()  # one capture at a time, so that memory is counted where it belongs
@@ -24,10 +25,9 @@ class TorchSession:
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         torch.set_num_threads(max(1, threads))
         self._path = path
-        graph = load(path).graph
-        fixed = {tensor.name for tensor in graph.initializer}
-        self.inputs = tuple(value.name for value in graph.input if value.name not in fixed)
-        self.outputs = tuple(value.name for value in graph.output)
+        model = load(path)
+        self.inputs = tuple(inputs(model))
+        self.outputs = tuple(value.name for value in model.graph.output)
         self._program: tuple[Mapping[str, Shape], Program] | None = None
 
     def run(self, arrays: Mapping[str, Any]) -> Arrays:
