@@ -114,8 +114,8 @@ def half(model: Any) -> None:
                 if name in read_wide:
                     nodes.append(cast(name, False))
     left = [t for t in graph.initializer if t.name not in weights or t.name in read_wide]
-    for field, values in ((graph.node, nodes), (graph.initializer, left), (graph.value_info, [])):
-        copies = [type(value).FromString(value.SerializeToString()) for value in values]
+    for field, new in ((graph.node, nodes), (graph.initializer, left), (graph.value_info, [])):
+        copies = [type(value).FromString(value.SerializeToString()) for value in new]
         del field[:]
         field.extend(copies)
 
