@@ -34,6 +34,8 @@ EXTRAS = {
     "demo": ("matplotlib", "skimage"),
     "report": ("matplotlib",),
     "joblib": ("hydra_plugins.hydra_joblib_launcher",),
+    "gpu": ("torch", "cupy", "PyNvVideoCodec"),
+    "tensorrt": ("tensorrt_rtx_bindings",),
 }
 ENCODERS = ("libx264", "aac")
 DECODERS = ("h264", "hevc", "vp9", "av1", "aac", "opus")

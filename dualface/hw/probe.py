@@ -30,6 +30,7 @@ PACKAGES = {
     "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt_rtx": ("tensorrt-rtx", "tensorrt_rtx"),
+    "tensorrt_rtx_bindings": ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings"),
     "PyNvVideoCodec": ("PyNvVideoCodec",),
 }
 VRAM_SHARE = 0.75  # of the smallest card; the desktop, other programs and CUDA itself need some

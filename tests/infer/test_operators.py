@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from dualface.infer.onnxruntime import OnnxSession
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'dualface[gpu]'")
+from dualface.infer.operators import OPERATORS
 from dualface.infer.torch import TorchSession
 
 Steps = Sequence[tuple[str, list[str], dict[str, Any]]]
@@ -145,7 +146,16 @@ CASES: dict[str, tuple[Steps, dict[str, Any]]] = {
         {"slope": floats(4, 1, 1)},
     ),
     "where": ([("Greater", ["x", "k"], {}), ("Where", ["<", "x", "k"], {})], {"k": np.float32(0.1)}),
-    "where equal": ([("Less", ["x", "k"], {}), ("Where", ["<", "k", "x"], {})], {"k": np.float32(0.1)}),
+    "where less": ([("Less", ["x", "k"], {}), ("Where", ["<", "k", "x"], {})], {"k": np.float32(0.1)}),
+    "where equal": (
+        [
+            ("Floor", ["x"], {}),
+            ("Equal", ["<", "k"], {}),
+            ("And", ["<", "yes"], {}),
+            ("Where", ["<", "x", "k"], {}),
+        ],
+        {"k": np.float32(-1), "yes": np.array([True, False] * 4)},
+    ),
     "tile": ([("Tile", ["x", "n"], {})], {"n": ints(1, 2, 1, 3)}),
     "expand": ([("ReduceMax", ["x"], {"axes": [1]}), ("Expand", ["<", "s"], {})], {"s": ints(2, 5, 1, 8)}),
     "cast": ([("Cast", ["x"], {"to": 6}), ("Cast", ["<"], {"to": 1})], {}),
@@ -229,3 +239,8 @@ def test_what_cannot_be_run_is_one_sentence(
     with pytest.raises(ValueError, match=says) as caught:
         TorchSession(file).run({"x": floats(*SHAPE)})
     assert "\n" not in str(caught.value)
+
+
+def test_none_is_left_out() -> None:
+    tested = {step[0] for case in (*CASES.values(), *OLD.values()) for step in case[0]} | {"Split"}
+    assert not set(OPERATORS) - tested
