@@ -84,6 +84,8 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
         (["action=rnu"], "Did you mean 'run'"),
         (["input=a.mp4", "graph=dualfce"], "Did you mean 'dualface'"),
         (["input=a.mp4", "hw=rtx509"], "Did you mean 'rtx5090'"),
+        (["input=a.mp4", "hw.decod_batch=4"], "Did you mean 'decode_batch'"),
+        (["input=a.mp4", "hw=rtx5090", "hw.decode_batch=0"], "a whole number from 1 to 256"),
         (["input=a.mp4", "graph.nodes.encode.crff=20"], "Did you mean 'crf'"),
         (["input=a.mp4", "+graph.nodes.encode.crff=20"], "Did you mean 'crf'"),
         (["input=a.mp4", "graph.nodes.encode.crf=high"], "crf"),

@@ -86,9 +86,8 @@ def hardware(config: Mapping[str, Any], request: Request, *, trust: bool, refres
 
     manual = read_manual(user_config_dir() / "hw" / "manual.yaml")
     machine = probe(refresh, packages=asked(installed().kinds.values()))
-    resolved = resolve(
-        config["hw"], machine=machine, manual=manual.values, overrides=request.overrides("hw"), trust=trust
-    )
+    typed = request.overrides("hw")
+    resolved = resolve(config["hw"], machine=machine, manual=manual.values, typed=typed, trust=trust)
     return dataclasses.replace(resolved, warnings=(*manual.notes, *resolved.warnings))
 
 
