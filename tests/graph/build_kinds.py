@@ -95,6 +95,11 @@ class DetectFast(Node[DetectConfig]):
     def process(self, frames: Frames[NV12, Cuda]) -> Detected: ...
 
 
+@node("detect/plain")
+class DetectPlain(Node[NodeConfig]):
+    def process(self, frames: Frames[NV12, Cpu]) -> Detected: ...
+
+
 @node("detect/misfit")
 class DetectMisfit(Node[NodeConfig]):
     def process(self, frames: Frames[NV12, Cpu], depth: Shots) -> Faces: ...
@@ -184,6 +189,7 @@ CLASSES = (
         DecodeChip,
         DetectSoft,
         DetectFast,
+        DetectPlain,
         DetectMisfit,
         DetectFails,
         TrackSoft,

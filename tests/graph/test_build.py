@@ -6,6 +6,7 @@ import pytest
 from build_kinds import CPU, GPU, NO_NVENC, main_graph, stand_ins
 
 from dualface.graph.build import build
+from dualface.graph.draw import draw_graph
 from dualface.graph.errors import RequestError
 from dualface.graph.types import Memory
 
@@ -35,6 +36,27 @@ def test_listed_candidates_go_by_their_rank_and_options() -> None:
     node = {"auto": "detect", "score": 0.7, "candidates": candidates, "inputs": {"frames": "decode.frames"}}
     detect = build(main_graph(detect=node), CPU, stand_ins()).by_name["detect"]
     assert (detect.candidate, detect.config.score, detect.config.every) == ("slow", 0.7, 3)  # type: ignore[attr-defined]
+
+
+def test_shared_options_that_the_chosen_kind_lacks_are_told() -> None:
+    candidates = {"plain": {"kind": "detect/plain", "rank": 1}, "soft": {"kind": "detect/soft", "rank": 2}}
+    node = {
+        "auto": "detect",
+        "score": 0.7,
+        "every": 2,
+        "candidates": candidates,
+        "inputs": {"frames": "decode.frames"},
+    }
+    graph = build(main_graph(detect=node), CPU, stand_ins())
+    assert (graph.by_name["detect"].candidate, graph.by_name["detect"].ignored) == (
+        "plain",
+        ("score", "every"),
+    )
+    assert "does not have the shared options score, every\n" in draw_graph(graph)
+    assert '"ignored": [\n        "score",\n        "every"\n      ]' in draw_graph(graph, "json")
+    assert (
+        build(main_graph(detect={**node, "candidates": {}}), CPU, stand_ins()).by_name["detect"].ignored == ()
+    )
 
 
 def test_one_transfer_serves_all_readers_of_an_output() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from dualface.graph.building.request import Asked, Wanted
 from dualface.graph.dag import Passed
@@ -17,11 +18,13 @@ LAST = 1000  # the rank of a candidate that has none
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A kind with valid options that may fill a node's place."""
+    """A kind with valid options that may fill a node's place. ``ignored`` are shared options that
+    this kind does not have."""
 
     name: str
     kind: Kind
     config: NodeConfig
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ def choices(
             continue
         out = _lookup(one, asked, registry)
         config = None
+        shared: dict[str, Any] = {}
         if isinstance(out, Kind):
             names = option_names(out.config)
             shared = {k: v for k, v in asked.shared.items() if k in names}
@@ -61,7 +65,8 @@ def choices(
         else:
             wrong = [out]
         if config is not None and isinstance(out, Kind):
-            found.append(Choice(one.name, out, config))
+            ignored = tuple(str(key) for key in asked.shared if key not in shared)
+            found.append(Choice(one.name, out, config, ignored))
         elif asked.role and _is_its_own_fault(wrong[0], one in joined):
             passed.append(Passed(one.name, one.kind, " ".join(p.message for p in wrong), usable=False))
         else:

@@ -71,7 +71,11 @@ def place(work: Work, asked: Asked, cyclic: bool) -> None:
         return
     dropped = {port: str(ref) for port, ref in asked.inputs.items() if port not in choice.kind.ports.inputs}
     work.placed[asked.name] = replace(
-        node, candidate=choice.name, passed=tuple(passed), dropped=dropped or None
+        node,
+        candidate=choice.name,
+        passed=tuple(passed),
+        dropped=dropped or None,
+        ignored=choice.ignored,
     )
     for port, (producer, output, have) in wires.items():
         want = result.inputs.get(port)

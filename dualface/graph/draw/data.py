@@ -62,6 +62,7 @@ def node_data(node: GraphNode) -> dict[str, Any]:
         "inputs": {name: str(type_) for name, type_ in node.inputs.items()},
         "outputs": {name: str(type_) for name, type_ in node.outputs.items()},
         "dropped": dict(node.dropped or {}),
+        "ignored": list(node.ignored),
         "passed": [plain(passed) for passed in node.passed],
         "needs": plain(node.needs),
         "lookahead": node.lookahead,
