@@ -48,15 +48,12 @@ def test_shared_options_that_the_chosen_kind_lacks_are_told() -> None:
         "inputs": {"frames": "decode.frames"},
     }
     graph = build(main_graph(detect=node), CPU, stand_ins())
-    assert (graph.by_name["detect"].candidate, graph.by_name["detect"].ignored) == (
-        "plain",
-        ("score", "every"),
-    )
+    detect = graph.by_name["detect"]
+    assert (detect.candidate, detect.ignored) == ("plain", ("score", "every"))
     assert "does not have the shared options score, every\n" in draw_graph(graph)
     assert '"ignored": [\n        "score",\n        "every"\n      ]' in draw_graph(graph, "json")
-    assert (
-        build(main_graph(detect={**node, "candidates": {}}), CPU, stand_ins()).by_name["detect"].ignored == ()
-    )
+    graph = build(main_graph(detect={**node, "candidates": {}}), CPU, stand_ins())
+    assert graph.by_name["detect"].ignored == ()
 
 
 def test_one_transfer_serves_all_readers_of_an_output() -> None:

@@ -30,11 +30,13 @@ class Choice:
 @dataclass(frozen=True, slots=True)
 class Choices:
     """The choices of a node, best first; those that are out before hardware is looked at; and
-    the ports to go on checking with where there is no choice."""
+    the ports to go on checking with where there is no choice. ``flawed``: what the config got
+    wrong may have put out the very candidate that fits."""
 
     choices: tuple[Choice, ...]
     passed: tuple[Passed, ...]
     ports: Ports | None
+    flawed: bool = False
 
 
 def choices(
@@ -67,7 +69,7 @@ def choices(
         if config is not None and isinstance(out, Kind):
             ignored = tuple(str(key) for key in asked.shared if key not in shared)
             found.append(Choice(one.name, out, config, ignored))
-        elif asked.role and _is_its_own_fault(wrong[0], one in joined):
+        elif asked.role and _is_its_own_fault(wrong[0], one in joined, bool(asked.wanted)):
             passed.append(Passed(one.name, one.kind, " ".join(p.message for p in wrong), usable=False))
         else:
             fresh += wrong
@@ -77,12 +79,14 @@ def choices(
         message = f"no candidate for '{asked.role}' can be used: {reasons or 'none is installed'}."
         hint = "action=nodes lists the kinds there are."
         problems.append(Problem("no-candidate", asked.where, message, hint))
-    return Choices(tuple(found), tuple(passed), _ports(asked, found, registry))
+    return Choices(tuple(found), tuple(passed), _ports(asked, found, registry), bool(fresh))
 
 
-def _is_its_own_fault(problem: Problem, joined: bool) -> bool:
-    """Whether a candidate is merely put out, because the config is not to blame."""
-    return problem.code == "broken-kind" or (joined and problem.code in ("role-misfit", "missing-option"))
+def _is_its_own_fault(problem: Problem, joined: bool, others: bool) -> bool:
+    """Whether a candidate is merely put out, because the config is not to blame: it did not ask
+    for one that joined in, and where it lists ``others`` it speaks to those."""
+    codes = ("role-misfit", "missing-option", *(("bad-option",) if others else ()))
+    return problem.code == "broken-kind" or (joined and problem.code in codes)
 
 
 def _joined(asked: Asked, registry: Registry) -> tuple[Wanted, ...]:

@@ -60,7 +60,7 @@ def place(work: Work, asked: Asked, cyclic: bool) -> None:
             passed.append(Passed(choice.name, choice.kind.name, result.why, usable=False))
     whole &= _check_missing(work, asked, (taken[0] if taken else found.choices[0])) and not cyclic
     if taken is None:
-        if whole or all(one.code == "no-hardware" for one in unfit):
+        if not found.flawed and (whole or all(one.code == "no-hardware" for one in unfit)):
             work.problems.append(_nothing_fits(asked, passed, unfit))
         return
     choice, result = taken
