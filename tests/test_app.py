@@ -67,6 +67,15 @@ def test_other_actions_leave_nothing_behind(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_nodes_of_a_role_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["action=nodes", "kind=write"]) == 0
+    out = capsys.readouterr().out
+    assert "write/people" in out
+    assert "detect/yunet" not in out
+    assert main(["action=nodes", "kind=convert"]) == 0
+    assert "options:" in capsys.readouterr().out  # a role that is a kind itself is shown in full
+
+
 @pytest.mark.parametrize("hardware", ["rtx5090", "h100", "cpu"])
 def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["action=plan", f"hw={hardware}"]) == 0

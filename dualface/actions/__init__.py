@@ -10,7 +10,7 @@ from typing import Any
 ACTIONS = {
     "run": "the main job: videos in, split screens out",
     "plan": "the plan for the chosen hardware, without running; format=text|json|mermaid|svg",
-    "nodes": "the installed kinds of node; kind=detect/yunet shows one in full",
+    "nodes": "the installed kinds of node; kind=detect lists a role's, kind=detect/yunet shows one in full",
     "hw": "the resolved hardware, each value with the layer it came from; refresh=true probes again",
     "doctor": "what is installed, found and usable here, and what to do about what is not",
     "models": "the models: verified and converted; model=NAME for one",
