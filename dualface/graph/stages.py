@@ -20,10 +20,12 @@ from collections.abc import Iterator, Mapping
 
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.hardware import Hardware
+from dualface.graph.lease import PER_GPU
 from dualface.graph.plan import Pipeline, Stage
 from dualface.graph.ports import PortType
 from dualface.graph.types import NV12, Layout, Memory, PixelFormat, Video
 
+GPU_WORDS = frozenset({"cuda", "nvdec", "nvenc"})  # engines and features of a GPU
 MIB = 1 << 20
 RAM_SHARE = 0.5  # of the machine's memory for frames; the rest is for codecs, networks and the system
 
@@ -80,11 +82,22 @@ def _pipeline(graph: Graph, batch: int, queue: int) -> Pipeline:
 
 
 def _fits(made: Pipeline, hardware: Hardware, video: Video) -> bool:
-    together = hardware.cuda_streams * len(hardware.gpus) if hardware.gpus else hardware.cpu_slots
+    together = hardware.cuda_streams * len(hardware.gpus) if uses_gpu(made.graph) else hardware.cpu_slots
     ram = hardware.memory_mb * RAM_SHARE / max(1, together)
     return memory_mb(made, video, Memory.CPU) <= ram and (
         not hardware.vram_per_stream_mb or memory_mb(made, video, Memory.CUDA) <= hardware.vram_per_stream_mb
     )
+
+
+def uses_gpu(graph: Graph) -> bool:
+    """Whether a slot of the graph needs a GPU."""
+    ports = [port for node in graph.nodes for port in (*node.inputs.values(), *node.outputs.values())]
+    needs = [node.needs for node in graph.nodes]
+    return any(port.memory is Memory.CUDA for port in ports) or any(
+        need.vram_mb or any(need.resources.get(key) for key in PER_GPU)
+        or GPU_WORDS & {need.engine, *need.features}
+        for need in needs
+    )  # fmt: skip
 
 
 def frames_held(made: Pipeline, producer: str, reader: str) -> int:

@@ -208,7 +208,7 @@ def stand_ins(*, without: frozenset[str] = frozenset()) -> Registry:
 CPU = Hardware("cpu", cpu_cores=4, memory_mb=8000)
 GPU = Hardware(
     "rtx",
-    cpu_cores=8,
+    cpu_cores=16,
     memory_mb=32000,
     gpus=(Gpu(0, "RTX", 32000),),
     features=frozenset({"cuda", "nvdec", "nvenc"}),

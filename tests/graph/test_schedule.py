@@ -183,6 +183,55 @@ def test_software_encoders_stop_where_cores_do() -> None:
     assert "hw.cpu_cores (6) feed no more software encoders" in plan.notes[0]
 
 
+@pytest.mark.parametrize(("cores", "slots"), [(2, 1), (7, 2), (14, 4), (64, 4)])
+def test_cores_count_where_the_main_pipeline_encodes_in_software(cores: int, slots: int) -> None:
+    # Its CPU nodes use 3.5 cores: following, the camera, encoding.
+    h100 = dataclasses.replace(RTX, cpu_cores=cores, encode_sessions=0)
+    plan = schedule(SOFT, h100, jobs(*[100] * 6))
+    assert len(plan.slots) == slots
+    if slots < 4:
+        text = f"hw.cpu_cores ({cores}) feed no more slots, which use 3.5 cores each"
+        assert text in plan.notes[0]
+
+
+def test_slots_that_leave_the_cores_alone_are_not_limited_by_them() -> None:
+    assert len(schedule(GRAPH, dataclasses.replace(RTX, cpu_cores=1), jobs(1, 1)).slots) == 2
+
+
+def test_one_slot_in_software_runs_on_any_cores_where_there_is_no_other() -> None:
+    bare = dataclasses.replace(RTX, cpu_cores=1, encode_sessions=0)
+    assert shape(schedule(GRAPH, bare, jobs(1, 1), overflow=SOFT)) == [("gpu0.1", 1)]
+
+
+def test_software_that_needs_more_vram_than_a_slot_has_waits_and_says_so() -> None:
+    big = line(Memory.CUDA, encoder=Memory.CPU, detect=Needs("cuda", vram_mb=9000))
+    plan = schedule(GRAPH, RTX, jobs(1, 1, 1), overflow=big)
+    assert len(plan.slots) == 2
+    assert any("1 job waits, as one slot for 'v0'" in note for note in plan.notes), plan.notes
+
+
+def test_why_nothing_takes_over_is_told() -> None:
+    plan = schedule(GRAPH, RTX, jobs(1, 1, 1), no_overflow="it must not")
+    assert plan.no_overflow == "it must not"
+    assert any("1 job waits, as it must not." in note for note in plan.notes), plan.notes
+
+
+def test_software_slots_go_where_the_gpus_have_fewest() -> None:
+    second = Gpu(1, "second", 32768)
+    both = dataclasses.replace(RTX, gpus=(CARD, second), cuda_streams=2, encode_sessions=1, cpu_cores=64)
+    plan = schedule(GRAPH, both, jobs(*[1] * 3), overflow=SOFT)
+    assert [slot.gpu for slot in plan.slots] == [0, 1, 0]
+    uneven = line(Memory.CUDA, encode=Needs("nvenc", resources={"encode_sessions": 2}))
+    small = dataclasses.replace(both, gpus=(dataclasses.replace(CARD, vram_mb=13000), second), cuda_streams=3)
+    plan = schedule(uneven, dataclasses.replace(small, encode_sessions=2), jobs(*[1] * 4), overflow=SOFT)
+    assert [slot.gpu for slot in plan.slots] == [0, 1, 0, 1]
+
+
+def test_a_feature_of_the_gpu_takes_a_slot_on_it() -> None:
+    graph = line(detect=Needs(features=("cuda",)))
+    assert [slot.gpu for slot in schedule(graph, RTX, jobs(1)).slots] == [0]
+
+
 @pytest.mark.parametrize(
     ("hardware", "overflow", "note"),
     [
