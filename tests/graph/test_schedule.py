@@ -8,19 +8,16 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from dualface.graph.dag import Edge, Graph, GraphNode
 from dualface.graph.errors import RequestError
 from dualface.graph.hardware import Gpu, Hardware
 from dualface.graph.job import Job
-from dualface.graph.lease import limits
 from dualface.graph.node import Needs, Node, NodeConfig, Stateless
 from dualface.graph.plan import Plan
 from dualface.graph.ports import PortType
 from dualface.graph.registry import Kind
-from dualface.graph.schedule import cost, pipeline, schedule
+from dualface.graph.schedule import pipeline, schedule
 from dualface.graph.stages import frames_held, memory_mb
 from dualface.graph.types import NV12, Frames, Layout, Memory, Shots, Tile, Video
 
@@ -283,78 +280,3 @@ def test_an_unknown_resource_is_refused() -> None:
     graph = line(detect=Needs(resources={"npu_sessions": 1}))
     with pytest.raises(RequestError, match="'npu_sessions', which no hardware layer has"):
         schedule(graph, CPU, jobs(1))
-
-
-# Properties
-
-hardwares = st.builds(
-    lambda gpus, streams, decode, encode, vram, each, cores, overflow: Hardware(
-        "any", cores, 65536, tuple(Gpu(i, f"card{i}", mb) for i, mb in enumerate(gpus)),
-        cuda_streams=streams, decode_sessions=decode, encode_sessions=encode, vram_limit_mb=vram,
-        vram_per_stream_mb=each, encode_overflow=overflow, cpu_slots=cores,
-    ),
-    st.lists(st.integers(4096, 49152), min_size=1, max_size=4), st.integers(1, 6), st.integers(1, 6),
-    st.integers(0, 6), st.integers(4096, 49152), st.integers(2048, 8192), st.integers(1, 64),
-    st.sampled_from(["wait", "software"]),
-)  # fmt: skip
-lengths = st.lists(st.integers(0, 5000), min_size=1, max_size=24).map(lambda frames: jobs(*frames))
-graphs = st.sampled_from([(line(), None), (GRAPH, None), (GRAPH, SOFT), (SOFT, None)])
-
-
-def planned(graph: Graph, overflow: Graph | None, hardware: Hardware, wanted: list[Job]) -> Plan | None:
-    try:
-        return schedule(graph, hardware, wanted, overflow=overflow)
-    except RequestError:
-        return None
-
-
-def makespan(plan: Plan) -> float:
-    return max(a.end for a in plan.assignments)
-
-
-@given(graphs, hardwares, lengths)
-def test_every_plan_is_sound(pair: tuple[Graph, Graph | None], hardware: Hardware, wanted: list[Job]) -> None:
-    plan = planned(*pair, hardware, wanted)
-    again = planned(*pair, hardware, list(reversed(wanted)))
-    assert plan == again  # same inputs, same plan; the order they are given in does not matter
-    if plan is None:
-        return
-    # No job starves, none runs twice, no slot is idle from beginning to end.
-    assert sorted(a.job.index for a in plan.assignments) == [job.index for job in wanted]
-    assert {a.slot for a in plan.assignments} == {slot.name for slot in plan.slots}
-    # No lease is given twice: at every start, what runs fits the machine, slot by slot.
-    have, slots = limits(hardware), {slot.name: slot for slot in plan.slots}
-    for moment in {a.start for a in plan.assignments}:
-        running = [slots[a.slot] for a in plan.assignments if a.start <= moment < a.end]
-        assert len({slot.name for slot in running}) == len(running)
-        for name in {lease for slot in running for lease in slot.leases}:
-            assert sum(slot.leases.get(name, 0) for slot in running) <= have[name]
-        for gpu in hardware.gpus:
-            used = sum(slot.vram_mb for slot in running if slot.gpu == gpu.index)
-            assert used <= min(hardware.vram_limit_mb, gpu.vram_mb)
-    # The makespan never beats the bound, and LPT stays within Graham's factor of it.
-    costs = [cost(job, wanted) for job in wanted]
-    bound = max(max(costs), sum(costs) / len(plan.slots))
-    assert bound * (1 - 1e-9) <= makespan(plan) <= 2 * bound
-
-
-@given(
-    graphs,
-    hardwares,
-    lengths,
-    st.sampled_from(
-        ["cuda_streams", "decode_sessions", "encode_sessions", "cpu_slots", "gpus", "vram_limit_mb"]
-    ),
-)
-def test_more_hardware_never_makes_it_worse(
-    pair: tuple[Graph, Graph | None], hardware: Hardware, wanted: list[Job], key: str
-) -> None:
-    now = getattr(hardware, key)
-    card = Gpu(len(hardware.gpus), "one more", 32768)
-    grown: object = (*now, card) if key == "gpus" else now + (8192 if key == "vram_limit_mb" else 1)
-    before = planned(*pair, hardware, wanted)
-    after = planned(*pair, dataclasses.replace(hardware, **{key: grown}), wanted)
-    if before is not None:
-        assert after is not None
-        assert len(after.slots) >= len(before.slots)
-        assert makespan(after) <= makespan(before)
