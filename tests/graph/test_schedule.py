@@ -127,6 +127,41 @@ def test_vram_counts_frames_until_their_last_reader_and_fixed_memory() -> None:
     assert memory_mb(made, HD, Memory.CPU) == 0
 
 
+class Doubles(Node[NodeConfig]):
+    @staticmethod
+    def size(config: object, width: int, height: int) -> tuple[int, int]:
+        return 2 * width, 2 * height
+
+
+def test_vram_counts_pictures_of_the_size_that_a_node_says() -> None:
+    def held(size: type[Node[NodeConfig]], buffers: int = 0) -> int:
+        graph = line(Memory.CUDA, compose=Needs("cuda", frame_buffers=buffers))
+        nodes = [
+            dataclasses.replace(n, kind=Kind("test/compose", size, "tests"), config=NodeConfig())
+            if n.name == "compose"
+            else n
+            for n in graph.nodes
+        ]
+        made = pipeline(dataclasses.replace(graph, nodes=tuple(nodes)), RTX, HD)
+        return memory_mb(made, HD, Memory.CUDA)
+
+    frame = 1920 * 1080 * 1.5 / (1 << 20)
+    more = frames_held(pipeline(GRAPH, RTX, HD), "compose", "encode")
+    assert held(Doubles) - held(Node) == pytest.approx(3 * frame * more, abs=1)
+    assert held(Doubles, 10) - held(Doubles) == pytest.approx(40 * frame, abs=1)
+
+
+def test_frame_buffers_are_as_large_as_the_larger_of_what_comes_in_and_goes_out() -> None:
+    frame = 1920 * 1080 * 1.5 / (1 << 20)  # the layout is smaller
+    none, ten = (
+        memory_mb(
+            pipeline(line(Memory.CUDA, compose=Needs("cuda", frame_buffers=n)), RTX, HD), HD, Memory.CUDA
+        )
+        for n in (0, 10)
+    )
+    assert ten - none == pytest.approx(10 * frame, abs=1)
+
+
 def test_large_pictures_get_smaller_batches_that_fit() -> None:
     tight = dataclasses.replace(RTX, vram_per_stream_mb=4096)
     plan = schedule(GRAPH, tight, jobs(100, video=dataclasses.replace(HD, width=7680, height=4320)))
