@@ -42,10 +42,11 @@ def _features(value: tuple[str, ...], layer: str, chosen: Chosen) -> str:
         return f"{_list(asked)} need a GPU and there is none to use"
     if asked and "cuda" not in asked:
         return f"{_list(asked)} cannot be had without 'cuda'"
-    if "nvdec" in asked and not any(gpu.decode_engines for gpu in gpus):
-        return f"{gpus[0].name} has no NVDEC engine"
-    if "nvenc" in asked and not any(gpu.encode_engines for gpu in gpus):
-        return f"{gpus[0].name} has no NVENC engine"
+    # Sessions are counted on each GPU: one that has none would be given jobs it cannot do.
+    for gpu in gpus:
+        for feature, engines in (("nvdec", gpu.decode_engines), ("nvenc", gpu.encode_engines)):
+            if feature in asked and not engines:
+                return f"{gpu.name} has no {feature.upper()} engine"
     return ""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from build_kinds import CPU, GPU, NO_NVENC, main_graph, stand_ins
+from build_kinds import CPU, GPU, NO_NVENC, ComposeAny, main_graph, stand_ins
 
 from dualface.graph.build import build
 from dualface.graph.draw import draw_graph
 from dualface.graph.errors import RequestError
+from dualface.graph.registry import kind_of
 from dualface.graph.types import Memory
 
 
@@ -123,3 +126,19 @@ def test_zero_copy_holds_where_all_is_on_the_gpu() -> None:
         build(main_graph(detect=detect), GPU, stand_ins(), strict_zero_copy=True)
     (problem,) = caught.value.problems
     assert (problem.code, problem.where) == ("strict-zero-copy", "graph.nodes.detect.inputs.frames")
+
+
+class Immense(ComposeAny):
+    kind = "compose/immense"
+
+    @staticmethod
+    def size(config: object, width: int, height: int) -> tuple[int, int]:
+        raise RuntimeError("no such size")
+
+
+def test_a_size_that_cannot_be_told_is_the_kinds_fault() -> None:
+    compose = {"kind": "compose/immense", "inputs": {"frames": "decode.frames", "shots": "camera"}}
+    registry = stand_ins()
+    registry = replace(registry, kinds={**registry.kinds, "compose/immense": kind_of(Immense)})
+    with pytest.raises(RequestError, match="look-ahead, state or size: no such size"):
+        build(main_graph(compose=compose), CPU, registry)

@@ -153,12 +153,8 @@ def test_vram_counts_pictures_of_the_size_that_a_node_says() -> None:
 
 def test_frame_buffers_are_as_large_as_the_larger_of_what_comes_in_and_goes_out() -> None:
     frame = 1920 * 1080 * 1.5 / (1 << 20)  # the layout is smaller
-    none, ten = (
-        memory_mb(
-            pipeline(line(Memory.CUDA, compose=Needs("cuda", frame_buffers=n)), RTX, HD), HD, Memory.CUDA
-        )
-        for n in (0, 10)
-    )
+    graphs = [line(Memory.CUDA, compose=Needs("cuda", frame_buffers=count)) for count in (0, 10)]
+    none, ten = (memory_mb(pipeline(graph, RTX, HD), HD, Memory.CUDA) for graph in graphs)
     assert ten - none == pytest.approx(10 * frame, abs=1)
 
 

@@ -294,6 +294,19 @@ def test_encode_sessions_for_a_chip_without_an_encoder_are_refused() -> None:
     assert "has no NVENC engine; using 0 from probed" in resolved.warnings[0]
 
 
+def test_every_gpu_must_have_the_engines_since_sessions_are_counted_on_each() -> None:
+    cards = [CARD, {**CARD, "index": 1, "name": "H100", "encode_engines": 0}]
+    values = {**preset("rtx5090"), "name": "both", "gpus": cards, "vram_limit_gb": 6}
+    values["vram_per_stream_mb"] = 1024
+    resolved = resolve(values, machine=HERE_CPU, trust=True)
+    assert resolved.warnings[0] == (
+        "hw.features=[cuda, nvdec, nvenc] (both) is dropped: H100 has no NVENC engine; using [] from probed."
+    )
+    values |= {"features": ["cuda", "nvdec"], "encode_sessions": 0}
+    without = resolve(values, machine=HERE_CPU, trust=True)
+    assert (without.warnings, without.hardware.features) == ((), {"cuda", "nvdec"})
+
+
 def test_memory_may_be_short_of_what_the_kernel_keeps() -> None:
     machine = Layer("probed", {**HERE_GPU.values, "memory_mb": 128887})  # seen beside an H100
     resolved = resolve(preset("auto"), machine=machine, manual={"memory_mb": 131072})

@@ -189,8 +189,9 @@ def _node(name: str, choice: Choice, result: Fit, problems: list[Problem], where
     cls, config = choice.kind.cls, choice.config
     try:
         lookahead, state = cls.lookahead(config), cls.state(config)
+        cls.size(config, 1920, 1080)  # the scheduler asks for it, and could not say whose fault it is
     except Exception as error:
-        message = f"{choice.kind.name} breaks when asked for its look-ahead or state: {error}."
+        message = f"{choice.kind.name} breaks when asked for its look-ahead, state or size: {error}."
         hint = f"This is a fault of {choice.kind.package}, not of the config."
         problems.append(Problem("broken-kind", where, message, hint))
         return None
