@@ -104,7 +104,7 @@ def _main(args: list[str]) -> int:
     for old in flags.overrides:
         kept.remove(old)
     _register()
-    if not (sweep or flags.cfg or flags.info or flags.hydra_help or flags.experimental_rerun):
+    if not (sweep or flags.cfg or flags.info or flags.hydra_help):
         typed = next((o.split("=", 1)[1] for o in reversed(ready) if o.startswith("action=")), "run")
         shown = ready
         if typed in ACTIONS and typed not in ("plan", *FOLDERS):  # a graph has nothing to do with them
@@ -127,6 +127,13 @@ def _flags(args: list[str]) -> Any:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(args)
+    closed = {
+        "--config-path": (flags.config_path, "--config-dir=FOLDER adds a folder of your own to dualface's."),
+        "--experimental-rerun": (flags.experimental_rerun, "report.json tells the command of a run."),
+    }
+    for name, (given, hint) in closed.items():
+        if given is not None:
+            raise RequestError([Problem("bad-flag", name, "it is not for dualface.", hint)])
     if flags.config_dir and not Path(flags.config_dir).is_dir():
         message = f"there is no folder {flags.config_dir}."
         raise RequestError([Problem("no-folder", "--config-dir", message, "It starts from where you are.")])
@@ -146,9 +153,11 @@ def _register() -> None:
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
+    from dualface.loading import install
     from dualface.searchpath import Folders
     from dualface.settings import Settings
 
+    install()
     ConfigStore.instance().store(name="settings", node=Settings, provider="dualface")
     Plugins.instance().register(Folders)
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
+from dualface.guard import typed_problem
 from dualface.sentences import no_choice
 from dualface.settings import GROUPS, keys
 
@@ -92,6 +93,9 @@ def _override(
         return arg
     head = key.split("@")[0].split("/")[0].split(".")[0]
     group = key.split("@")[0]
+    if closed := typed_problem(key, value or ""):
+        problems.append(closed)
+        return arg
     if head == "hydra":
         return arg
     if "@" in key or "/" in key or group in groups:
