@@ -24,7 +24,7 @@ from dualface.actions import ACTIONS, Request
 from dualface.cli import quote
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
-from dualface.sentences import tell
+from dualface.sentences import problems_of, tell
 
 FOLDERS = ("run", "bench")  # actions that have a run folder
 INTERRUPTED = 130
@@ -93,13 +93,14 @@ def _main(args: list[str]) -> int:
     # Hydra would print its own errors and end with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
-    from dualface.cli import overrides
+    from dualface.cli import sift
+    from dualface.looking import composed
     from dualface.searchpath import groups
 
     flags = _flags(args)
     sweep = bool(flags.multirun)
     more = [Path(flags.config_dir)] if flags.config_dir else []
-    ready = overrides(flags.overrides, sweep, groups(more))
+    ready, problems = sift(flags.overrides, sweep, groups(more))
     kept = list(args)
     for old in flags.overrides:
         kept.remove(old)
@@ -109,10 +110,12 @@ def _main(args: list[str]) -> int:
         shown = ready
         if typed in ACTIONS and typed not in ("plan", *FOLDERS):  # a graph has nothing to do with them
             shown = [o for o in ready if not o.lstrip("+~").startswith(("graph", "node/"))] + ["~graph"]
-        config = _compose(shown, flags.config_dir, flags.config_name)
+        config = composed(shown, problems, lambda texts: _compose(texts, flags.config_dir, flags.config_name))
         # The action may also come from a config, an experiment's for one.
         if _known(config.action) not in FOLDERS:
             return _act(_plain(config), Request(command=tuple(shown)))
+    elif problems:
+        raise RequestError(problems)
     return _hydra([*kept, *ready], sweep)
 
 
@@ -185,6 +188,10 @@ def _hydra(args: list[str], sweep: bool) -> int:
     try:
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
     except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, OSError) and not _runs and problems_of(error) is None:
+            message = f"the run folder {error.filename} cannot be written: {error.strerror}."
+            hint = "Choose another with hydra.run.dir= or, in a sweep, hydra.sweep.dir=."
+            raise RequestError([Problem("run-folder", "", message, hint)]) from None
         if Summary.folder is None:
             raise
         # A launcher gave up: what its runs did is told all the same.
@@ -211,6 +218,7 @@ def task(config: Any) -> float:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from dualface.loading import REFUSED
     from dualface.sweep import OUTCOME, options
 
     hydra = HydraConfig.get()
@@ -218,10 +226,13 @@ def task(config: Any) -> float:
     folder = Path(hydra.runtime.output_dir)
     typed = tuple(hydra.overrides.task)
     request = Request(folder, typed, sweep)
-    debug, code = False, INTERRUPTED
+    debug, code, named = False, INTERRUPTED, ""
     _runs[folder] = code
     try:
+        if REFUSED in config:
+            raise RequestError(Problem(**problem) for problem in config[REFUSED])
         plain = _plain(config)
+        named = str(plain["objective"])
         debug = bool(plain["debug"])
         code = _act(plain, request)
     except KeyboardInterrupt:
@@ -231,12 +242,14 @@ def task(config: Any) -> float:
     except Exception as error:
         code = tell(error, debug)
         request.outcome.setdefault("status", "refused" if code == 2 else "failed")
+        request.outcome.setdefault("problem", " ".join(map(str, problems_of(error) or (error,))))
     _runs[folder] = code
     value = request.outcome.get("objective")
     if sweep:
         outcome = {
             **request.outcome,
             "objective": value if value is not None and math.isfinite(value) else None,
+            "objective_name": named,
             "code": code,
             "number": int(hydra.job.num),
             "overrides": options(typed),

@@ -6,17 +6,22 @@ It is pickled into the processes of a parallel sweep, so the rules hold there to
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
 
 import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from dualface.graph.errors import RequestError
 from dualface.guard import file_problem, typed_problem
 from dualface.paths import conf_dir
+from dualface.sentences import problems_of
+
+REFUSED = "refused"  # the key of a config that stands for one that cannot be composed
 
 
 class Loader(ConfigLoaderImpl):
@@ -37,11 +42,23 @@ class Loader(ConfigLoaderImpl):
         return result
 
     def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
-        # What a sweeper adds of its own (hydra.sweeper.params) was not looked at when it was typed.
-        keys = [text.lstrip("+~").partition("=") for text in sweep_overrides]
-        if problems := [p for key, _, value in keys if (p := typed_problem(key, value))]:
-            raise RequestError(problems)
-        return super().load_sweep_config(master_config, sweep_overrides)
+        """One run of a sweep. What is wrong with it is told by that run (`REFUSED`), so that the
+        others go on."""
+        try:
+            # What a sweeper adds of its own (hydra.sweeper.params) was not looked at when typed.
+            keys = [text.lstrip("+~").partition("=") for text in sweep_overrides]
+            if problems := [p for key, _, value in keys if (p := typed_problem(key, value))]:
+                raise RequestError(problems)
+            return super().load_sweep_config(master_config, sweep_overrides)
+        except Exception as error:
+            told = problems_of(error)
+            if told is None:
+                raise
+            config = copy.deepcopy(master_config)
+            with open_dict(config):
+                config.hydra.overrides.task = list(sweep_overrides)
+                config[REFUSED] = [dataclasses.asdict(problem) for problem in told]
+            return config
 
 
 def install() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,15 +73,24 @@ def test_a_file_reaches_only_what_it_describes(
     assert not (folder / "runs").exists()
 
 
-@pytest.mark.parametrize("name", ["header", "logging", "protocols"])
+def outside(*args: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own: joblib keeps its workers, and the folder they are in."""
+    return subprocess.run([sys.executable, "-m", "dualface", *args], capture_output=True, text=True)
+
+
 @pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_nor_in_a_sweep(name: str, launcher: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, text, arg = FILES[name]
-    put(folder / "conf" / file, text)
-    swept = f"{arg},bad" if "+" in arg else arg.replace("=", f"={'dualface' if 'graph' in arg else 'auto'},")
-    args = ["-m", f"hydra/launcher={launcher}", "--config-dir", "conf", swept, "input=a.mp4", "quiet=true"]
-    assert main(args) != 0
-    assert f"{file}: it " in capsys.readouterr().err
+def test_nor_in_a_sweep_and_the_others_go_on(launcher: str, folder: Path) -> None:
+    files = [FILES["header"][:2], FILES["logging"][:2], ("graph/over.yaml", FILES["overwrite"][1])]
+    for file, text in files:
+        put(folder / "conf" / file, text)
+    args = ["-m", f"hydra/launcher={launcher}", "--config-dir", "conf", "input=a.mp4", "quiet=true"]
+    done = outside(*args, "graph=solo,bad,over", "hw=auto,bad")
+    assert done.returncode == 1, done.stderr
+    (table,) = (folder / "runs" / "multirun").rglob("summary.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert [row["status"] for row in rows] == ["done", *["refused"] * 5]
+    for file, row in zip(("", "hw/bad", "graph/bad", "", "graph/over"), rows, strict=False):
+        assert f"{file}.yaml: it sets" in row["problem"] or not file
 
 
 def test_nor_from_outside_of_any_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,5 +156,5 @@ def test_what_is_meant_to_be_set_can_be(folder: Path, monkeypatch: pytest.Monkey
         "hydra.sweep.subdir=n${hydra.job.num}",
         "+hydra.sweeper.params={layout:'mine,solo'}",
     ]
-    assert main([*own, *sweep]) == 0
+    assert outside(*own, *sweep).returncode == 0
     assert sorted(p.parent.name for p in (folder / "many").rglob("report.json")) == ["n0", "n1"]

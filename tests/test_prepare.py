@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dualface.actions import Request, prepare
+from dualface.actions.outputs import check
 from dualface.graph.errors import RequestError
 from dualface.graph.hardware import Gpu, Hardware
 from dualface.graph.job import Job
@@ -82,8 +83,8 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(prepare, "installed", lambda: registry)
         monkeypatch.setattr(prepare, "hardware", lambda *_, **__: hardware)
         graph = {"name": "copy", "nodes": {"decode": {"auto": "decode"}, "encode": encode}}
-        config = {"graph": graph, "strict_zero_copy": strict, "record": False}
-        return prepare.make(config, Request(), wanted, trust=True)
+        config = {"graph": graph, "strict_zero_copy": strict, "record": False, "objective": ""}
+        return prepare.prepare(config, Request(), trust=True, nominal=True).plan(wanted)
 
     return made
 
@@ -139,9 +140,9 @@ def test_files_of_the_overflow_are_checked_too(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b_x.log").touch()
-    prepare.check(plan(jobs("b")), jobs("b"), overwrite=False)
+    check(plan(jobs("b")), jobs("b"), overwrite=False)
     with pytest.raises(RequestError) as caught:
-        prepare.check(plan(jobs("a", "b")), jobs("a", "b"), overwrite=False)
+        check(plan(jobs("a", "b")), jobs("a", "b"), overwrite=False)
     assert [str(p) for p in caught.value.problems] == [
         "output: b_x.log exists already. Say overwrite=true to replace it. [exists]"
     ]
