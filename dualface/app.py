@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dualface.actions import ACTIONS, Request
+from dualface.actions import ACTIONS, FORMATS, Request
 from dualface.cli import quote
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
@@ -261,7 +261,11 @@ def task(config: Any) -> float:
 
 
 def _act(config: dict[str, Any], request: Request) -> int:
-    module = importlib.import_module(f"dualface.actions.{_known(config['action'])}")
+    action, shape = _known(config["action"]), config["format"]
+    if action in FORMATS and shape not in FORMATS[action]:
+        message, hint = f"action={action} has no format '{shape}'.", f"It has {', '.join(FORMATS[action])}."
+        raise RequestError([Problem("unknown-format", "format", message, hint)])
+    module = importlib.import_module(f"dualface.actions.{action}")
     return int(module.main(config, request))
 
 

@@ -17,6 +17,11 @@ ACTIONS = {
     "bench": "the benchmarks of a checkout's experiments/ folder; bench=NAME",
 }
 
+FORMATS = {  # of the actions that answer on stdout
+    "plan": ("text", "json", "mermaid", "svg"),
+    **dict.fromkeys(("nodes", "hw", "doctor"), ("text", "json")),
+}
+
 
 @dataclass
 class Request:
