@@ -54,7 +54,8 @@ def _further(config: Any, ready: Sequence[str], told: Sequence[Problem]) -> list
     if config.action not in ("run", "plan"):
         return []
     astray = any(problem.code in ASTRAY for problem in told)
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    ours = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    plain: Any = OmegaConf.to_container(ours, resolve=True)
     try:
         prepare(plain, Request(command=tuple(ready)), trust=True, nominal=config.action == "plan")
     except RequestError as error:
