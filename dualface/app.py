@@ -20,11 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dualface.actions import ACTIONS, Request
+from dualface.actions import ACTIONS, FORMATS, Request
 from dualface.cli import quote
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
-from dualface.sentences import tell
+from dualface.sentences import problems_of, tell
 
 FOLDERS = ("run", "bench")  # actions that have a run folder
 INTERRUPTED = 130
@@ -93,26 +93,30 @@ def _main(args: list[str]) -> int:
     # Hydra would print its own errors and end with 1.
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
-    from dualface.cli import overrides
+    from dualface.cli import sift
+    from dualface.looking import composed
     from dualface.searchpath import groups
 
     flags = _flags(args)
     sweep = bool(flags.multirun)
     more = [Path(flags.config_dir)] if flags.config_dir else []
-    ready = overrides(flags.overrides, sweep, groups(more))
+    ready, problems = sift(flags.overrides, sweep, groups(more))
     kept = list(args)
     for old in flags.overrides:
         kept.remove(old)
     _register()
-    if not (sweep or flags.cfg or flags.info or flags.hydra_help or flags.experimental_rerun):
+    if not (sweep or flags.cfg or flags.info or flags.hydra_help):
         typed = next((o.split("=", 1)[1] for o in reversed(ready) if o.startswith("action=")), "run")
         shown = ready
         if typed in ACTIONS and typed not in ("plan", *FOLDERS):  # a graph has nothing to do with them
             shown = [o for o in ready if not o.lstrip("+~").startswith(("graph", "node/"))] + ["~graph"]
-        config = _compose(shown, flags.config_dir, flags.config_name)
+        config = composed(shown, problems, lambda texts: _compose(texts, flags.config_dir, flags.config_name))
         # The action may also come from a config, an experiment's for one.
         if _known(config.action) not in FOLDERS:
             return _act(_plain(config), Request(command=tuple(shown)))
+        return _run(config)
+    if problems:
+        raise RequestError(problems)
     return _hydra([*kept, *ready], sweep)
 
 
@@ -127,6 +131,13 @@ def _flags(args: list[str]) -> Any:
     parser = get_args_parser()
     parser.error = refuse  # type: ignore[method-assign]
     flags = parser.parse_intermixed_args(args)
+    closed = {
+        "--config-path": (flags.config_path, "--config-dir=FOLDER adds a folder of your own to dualface's."),
+        "--experimental-rerun": (flags.experimental_rerun, "report.json tells the command of a run."),
+    }
+    for name, (given, hint) in closed.items():
+        if given is not None:
+            raise RequestError([Problem("bad-flag", name, "it is not for dualface.", hint)])
     if flags.config_dir and not Path(flags.config_dir).is_dir():
         message = f"there is no folder {flags.config_dir}."
         raise RequestError([Problem("no-folder", "--config-dir", message, "It starts from where you are.")])
@@ -146,9 +157,11 @@ def _register() -> None:
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
+    from dualface.loading import install
     from dualface.searchpath import Folders
     from dualface.settings import Settings
 
+    install()
     ConfigStore.instance().store(name="settings", node=Settings, provider="dualface")
     Plugins.instance().register(Folders)
 
@@ -161,7 +174,39 @@ def _compose(ready: list[str], folder: str | None = None, name: str | None = Non
     if folder:
         ready = [*ready, f"hydra.searchpath=[{quote(f'file://{Path(folder).absolute()}')}]"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="dualface"):
-        return compose(name or "config", ready)
+        return compose(name or "config", ready, return_hydra_config=True)
+
+
+def _run(config: Any) -> int:
+    """One run, in its run folder, of a config with Hydra's section. (``hydra.main`` would compose it
+    twice more, which took a fifth of the start-up.)"""
+    from hydra._internal.callbacks import Callbacks
+    from hydra._internal.utils import create_config_search_path
+    from hydra.core.utils import run_job
+    from hydra.types import HydraContext
+
+    from dualface.loading import Loader
+    from dualface.sweep import drop_empty
+
+    _runs.clear()
+    context = HydraContext(Loader(create_config_search_path(None)), Callbacks(config))
+    try:
+        run_job(task, config, "hydra.run.dir", None, context)
+    except OSError as error:
+        raise _unwritable(error) from None
+    finally:
+        for folder in _runs:
+            drop_empty(folder)
+    return next(reversed(_runs.values()))
+
+
+def _unwritable(error: OSError) -> Exception:
+    """What to tell of ``error``, which Hydra met before any run began."""
+    if _runs or problems_of(error) is not None:
+        return error
+    message = f"the run folder {error.filename} cannot be written: {error.strerror}."
+    hint = "Choose another with hydra.run.dir= or, in a sweep, hydra.sweep.dir=."
+    return RequestError([Problem("run-folder", "", message, hint)])
 
 
 def _hydra(args: list[str], sweep: bool) -> int:
@@ -176,6 +221,8 @@ def _hydra(args: list[str], sweep: bool) -> int:
     try:
         hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
     except (KeyboardInterrupt, Exception) as error:
+        if isinstance(error, OSError) and (told := _unwritable(error)) is not error:
+            raise told from None
         if Summary.folder is None:
             raise
         # A launcher gave up: what its runs did is told all the same.
@@ -202,6 +249,7 @@ def task(config: Any) -> float:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from dualface.loading import REFUSED
     from dualface.sweep import OUTCOME, options
 
     hydra = HydraConfig.get()
@@ -209,10 +257,13 @@ def task(config: Any) -> float:
     folder = Path(hydra.runtime.output_dir)
     typed = tuple(hydra.overrides.task)
     request = Request(folder, typed, sweep)
-    debug, code = False, INTERRUPTED
+    debug, code, named = False, INTERRUPTED, ""
     _runs[folder] = code
     try:
+        if REFUSED in config:
+            raise RequestError(Problem(**problem) for problem in config[REFUSED])
         plain = _plain(config)
+        named = str(plain["objective"])
         debug = bool(plain["debug"])
         code = _act(plain, request)
     except KeyboardInterrupt:
@@ -222,12 +273,14 @@ def task(config: Any) -> float:
     except Exception as error:
         code = tell(error, debug)
         request.outcome.setdefault("status", "refused" if code == 2 else "failed")
+        request.outcome.setdefault("problem", " ".join(map(str, problems_of(error) or (error,))))
     _runs[folder] = code
     value = request.outcome.get("objective")
     if sweep:
         outcome = {
             **request.outcome,
             "objective": value if value is not None and math.isfinite(value) else None,
+            "objective_name": named,
             "code": code,
             "number": int(hydra.job.num),
             "overrides": options(typed),
@@ -239,14 +292,19 @@ def task(config: Any) -> float:
 
 
 def _act(config: dict[str, Any], request: Request) -> int:
-    module = importlib.import_module(f"dualface.actions.{_known(config['action'])}")
+    action, shape = _known(config["action"]), config["format"]
+    if action in FORMATS and shape not in FORMATS[action]:
+        message, hint = f"action={action} has no format '{shape}'.", f"It has {', '.join(FORMATS[action])}."
+        raise RequestError([Problem("unknown-format", "format", message, hint)])
+    module = importlib.import_module(f"dualface.actions.{action}")
     return int(module.main(config, request))
 
 
 def _plain(config: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
 
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    ours = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    plain: dict[str, Any] = OmegaConf.to_container(ours, resolve=True)  # type: ignore[assignment]
     return plain
 
 

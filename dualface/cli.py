@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
+from dualface.guard import typed_problem
 from dualface.sentences import no_choice
 from dualface.settings import GROUPS, keys
 
@@ -68,12 +69,25 @@ def path_value(value: str, sweep: bool) -> str:
 def overrides(args: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]) -> list[str]:
     """The overrides ``args`` made ready for Hydra. ``groups`` are the config groups and their
     choices. Raises `RequestError` for unknown keys, groups and choices, all at once."""
-    known = [key for key, _, _ in keys()]
-    problems: list[Problem] = []
-    ready = [_override(arg, sweep, known, groups, problems) for arg in args]
+    ready, problems = sift(args, sweep, groups)
     if problems:
         raise RequestError(problems)
     return ready
+
+
+def sift(
+    args: Sequence[str], sweep: bool, groups: Mapping[str, Sequence[str]]
+) -> tuple[list[str], list[Problem]]:
+    """As `overrides`, but what is right of ``args`` beside what is wrong with the others."""
+    known = [key for key, _, _ in keys()]
+    ready: list[str] = []
+    told: list[Problem] = []
+    for arg in args:
+        problems: list[Problem] = []
+        made = _override(arg, sweep, known, groups, problems)
+        ready += [] if problems else [made]
+        told += problems
+    return ready, told
 
 
 def _override(
@@ -92,6 +106,9 @@ def _override(
         return arg
     head = key.split("@")[0].split("/")[0].split(".")[0]
     group = key.split("@")[0]
+    if closed := typed_problem(key, value or ""):
+        problems.append(closed)
+        return arg
     if head == "hydra":
         return arg
     if "@" in key or "/" in key or group in groups:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dualface.graph.errors import Problem, RequestError
+
+VIDEOS = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def _asked(config: Mapping[str, Any]) -> list[str]:
 
 def _expand(item: str) -> tuple[list[str], Problem | None]:
     if os.path.isdir(item):
-        return [], _problem("folder", f"{item} is a folder.", f"Say input='{item.rstrip('/')}/*.mp4'.")
+        return [], _problem("folder", f"{item} is a folder.", _videos_in(item))
     if os.path.exists(item) or "://" in item:
         return [item], None
     if item == "demo":
@@ -89,6 +92,14 @@ def _expand(item: str) -> tuple[list[str], Problem | None]:
     return [], _problem(
         "missing", f"there is no file {item}.", "Look at the path; it starts from where you are."
     )
+
+
+def _videos_in(folder: str) -> str:
+    """How to name the videos in ``folder``."""
+    suffixes = Counter(path.suffix for path in Path(folder).glob("*.*") if path.suffix.lower() in VIDEOS)
+    if not suffixes:
+        return "It holds no video that is known by its name; name one."
+    return f"Say input='{folder.rstrip('/') or '/'}/*{suffixes.most_common(1)[0][0]}'.".replace("//", "/")
 
 
 def _fill(template: str, name: str, index: int) -> tuple[str, Problem | None]:

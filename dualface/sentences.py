@@ -13,32 +13,85 @@ from typing import Any
 from dualface.graph.errors import InputError, Problem, RequestError
 from dualface.graph.registry import nearest
 
+_EXTRAS = {"hydra/launcher/joblib": "dualface[joblib]", "hydra/sweeper/optuna": "hydra-optuna-sweeper"}
+_TYPED = r"'\+*(?P<key>[^=']*)=(?P<value>.*?)'"
+_FILE = r"In '(?P<file>[^']*)': \w+ raised while composing config: "
+_SAID = (  # Hydra's words, the place, what is wrong, what to do
+    (
+        rf"Ambiguous value for argument {_TYPED} 1\.",
+        "{key}",
+        "{value} is several values.",
+        "Say -m to run each of them, or {key}=[{value}] for a list.",
+    ),
+    (rf"Sweep parameters {_TYPED} requires", "{key}", "{value} is several values.", "Say -m to run each."),
+    (rf"Sweeping over Hydra's .*{_TYPED}", "{key}", "it takes one value.", "Only dualface's keys are swept."),
+    (
+        r"Could not delete from config\. '(?P<key>.*)' does not exist",
+        "~{key}",
+        "there is nothing to take away.",
+        "Leave it out.",
+    ),
+    (
+        r"Could not delete from config\. The value of '(?P<key>.*)' is (?P<value>.*) and not",
+        "~{key}",
+        "its value is {value}.",
+        "Write ~{key} alone.",
+    ),
+    (
+        r"Could not append to config\. An item is already at '(?P<key>[^']*)'",
+        "+{key}",
+        "it is there already.",
+        "Write it without the +.",
+    ),
+    (r"Multiple values for (?P<key>\S+)\. ", "+{key}", "it is chosen already.", "Write it without the +."),
+    (
+        r"(?P<key>\S+) appears more than once in the final defaults list",
+        "{key}",
+        "several of the chosen configs bring it.",
+        "Choose one of them.",
+    ),
+    (rf"{_FILE}Key '(?P<key>[^']*)' not in", "{file}.yaml", "there is no key '{key}'.", "--help lists them."),
+    (
+        rf"{_FILE}[Ff]ield '(?P<key>[^']*)' is not Optional",
+        "{file}.yaml",
+        "{key} cannot be null.",
+        "Leave it out for the usual value.",
+    ),
+    (rf"{_FILE}(?P<why>.*?)\.?$", "{file}.yaml", "{why}.", "--help shows the keys."),
+)
+
 
 def tell(error: Exception, debug: bool) -> int:
     """Say ``error`` on stderr; answers with the exit code."""
-    import yaml  # type: ignore[import-untyped]
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
     if debug:
         traceback.print_exception(error)
+    problems = problems_of(error)
+    for problem in problems or ():
+        print(problem, file=sys.stderr)
+    if problems is not None:
+        return 2
     if isinstance(error, InputError):
         print(error, file=sys.stderr)
-        return 1
-    if isinstance(error, RequestError):
-        problems = error.problems
-    elif isinstance(error, HydraException | OmegaConfBaseException):
-        problems = (_composing(error),)
-    elif isinstance(error, yaml.YAMLError):
-        problems = (_yaml(error),)
     else:
         print(f"Something went wrong within dualface: {type(error).__name__}: {error}", file=sys.stderr)
         if not debug:
             print("debug=true shows where.", file=sys.stderr)
-        return 1
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return 2
+    return 1
+
+
+def problems_of(error: Exception) -> tuple[Problem, ...] | None:
+    """What ``error`` says is wrong with the request; ``None`` where the request is not at fault."""
+    import yaml  # type: ignore[import-untyped]
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, RequestError):
+        return error.problems
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return (_composing(error),)
+    if isinstance(error, yaml.YAMLError):
+        return (_yaml(error),)
+    return None
 
 
 def no_choice(group: str, name: str, choices: list[str], asking: str = "") -> Problem:
@@ -68,15 +121,23 @@ def _composing(error: Any) -> Problem:
         group, _, name = missing.rpartition("/")
         asking = re.match(r"In '([^']*)'", said)
         asker = asking[1] if asking and asking[1] != "config" else ""
+        if package := _EXTRAS.get(missing):
+            message = "it is not installed."
+            return Problem("not-installed", f"{group}={name}", message, f"pip install '{package}' brings it.")
         if group:
             return no_choice(group, name, list(error.options or ()), asker)
         return Problem("unknown-config", "", f"there is no config {missing}.yaml.", "Look at --config-name.")
+    said = re.split(r" full_key: ", said)[0]
     if merging := re.match(r"Error merging override (.*)", said):
         key, _, value = merging[1].lstrip("+").partition("=")
         why = str(error.__cause__).split("\n")[0].strip()
-        if "is not a valid bool" in why:
-            return Problem("bad-value", key, f"it cannot be '{value}'.", "It is true or false.")
-        return Problem("bad-value", key, f"it cannot be '{value}': {why}.", "--help shows the keys.")
+        hint = "It is true or false." if "is not a valid bool" in why else "--help shows the keys."
+        return Problem("bad-value", key, f"it cannot be '{value}'.", hint)
+    for pattern, where, message, hint in _SAID:
+        if match := re.match(pattern, said):
+            found = match.groupdict()
+            parts = [text.format(**found) for text in (where, message, hint)]
+            return Problem("bad-config" if ".yaml" in where else "bad-value", *parts)
     if place := re.match(r"(?:In '[^']*': )?Could not override '([^']+)'\.(.*)", said):
         return _no_place(place[1], place[2])
     return _words(error)

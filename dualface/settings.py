@@ -26,7 +26,7 @@ class Settings:
     record: bool = _key(False, "also write who was seen where, as one JSON line a frame")
     strict_zero_copy: bool = _key(False, "refuse a graph in which pixels move between CPU and GPU")
     objective: str = _key("", "the number of report.json that a sweep shows, such as totals.fps")
-    format: str = _key("text", "how plan and nodes answer: text, json; plan also mermaid, svg")
+    format: str = _key("text", "how plan, nodes, hw and doctor answer: text, json; plan also mermaid, svg")
     kind: str = _key("", "with action=nodes: the one kind to describe")
     model: str = _key("", "with action=models: the one model to verify and convert")
     target: str = _key("", "with action=models: build engines for this hardware, such as rtx5090")

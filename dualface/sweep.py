@@ -6,14 +6,16 @@ import contextlib
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 
+from dualface.report import DEFAULT_OBJECTIVE
+
 OUTCOME = "outcome.json"
-FIGURES = ("status", "objective", "fps", "seconds", "frames", "failed")
+FIGURES = ("status", "objective", "fps", "seconds", "frames", "failed", "problem")
 
 
 class Summary(Callback):
@@ -39,7 +41,7 @@ def summarise(folder: Path) -> int:
     swept = [key for key in swept if len({run["overrides"].get(key) for run in runs}) > 1]
     rows = [[str(run["overrides"].get(key, "")) for key in swept] for run in runs]
     figures = [[_figure(run.get(name)) for name in FIGURES] for run in runs]
-    titles = ["run", *swept, *FIGURES]
+    titles = ["run", *swept, *(_objective(runs) if name == "objective" else name for name in FIGURES)]
     table = [[str(run["number"]), *a, *b] for run, a, b in zip(runs, rows, figures, strict=True)]
     target = folder / "summary.csv"
     with target.open("w", newline="", encoding="utf-8") as file:
@@ -56,6 +58,14 @@ def summarise(folder: Path) -> int:
     return 2 if codes == {2} else int(bool(codes - {0}))
 
 
+def _objective(runs: Iterable[Mapping[str, Any]]) -> str:
+    """The number that all ``runs`` were to tell, and which way is better where that is known."""
+    names = {run["objective_name"] for run in runs if run.get("status") in ("done", "failed", "interrupted")}
+    if not names - {"", f"totals.{DEFAULT_OBJECTIVE}"}:
+        return f"{DEFAULT_OBJECTIVE} (lower is better)"
+    return names.pop() if len(names) == 1 else "objective"
+
+
 def _outcome(run: Path) -> dict[str, Any]:
     """What the run in folder ``run`` left; one that left nothing died, and counts as failed."""
     if (run / OUTCOME).is_file():
@@ -66,6 +76,7 @@ def _outcome(run: Path) -> dict[str, Any]:
     return {
         "status": "died",
         "code": 1,
+        "problem": "it left no result; it may have run out of memory.",
         "number": hydra["job"]["num"],
         "overrides": options(hydra["overrides"]["task"]),
     }

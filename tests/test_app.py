@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra.errors import MissingConfigException
 from media import Film, Sound, make, tracks
 
 from dualface.app import main
+from dualface.sentences import problems_of
 
 Run = Callable[..., int]
 GRAPH = """
@@ -67,6 +71,15 @@ def test_other_actions_leave_nothing_behind(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_nodes_of_a_role_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["action=nodes", "kind=write"]) == 0
+    out = capsys.readouterr().out
+    assert "write/people" in out
+    assert "detect/yunet" not in out
+    assert main(["action=nodes", "kind=convert"]) == 0
+    assert "options:" in capsys.readouterr().out  # a role that is a kind itself is shown in full
+
+
 @pytest.mark.parametrize("hardware", ["rtx5090", "h100", "cpu"])
 def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["action=plan", f"hw={hardware}"]) == 0
@@ -84,6 +97,8 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
         (["action=rnu"], "Did you mean 'run'"),
         (["input=a.mp4", "graph=dualfce"], "Did you mean 'dualface'"),
         (["input=a.mp4", "hw=rtx509"], "Did you mean 'rtx5090'"),
+        (["input=a.mp4", "hw.decod_batch=4"], "Did you mean 'decode_batch'"),
+        (["input=a.mp4", "hw=rtx5090", "hw.decode_batch=0"], "a whole number from 1 to 256"),
         (["input=a.mp4", "graph.nodes.encode.crff=20"], "Did you mean 'crf'"),
         (["input=a.mp4", "+graph.nodes.encode.crff=20"], "Did you mean 'crf'"),
         (["input=a.mp4", "graph.nodes.encode.crf=high"], "crf"),
@@ -98,6 +113,26 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
         (["input=a.mp4", "record=true"], "has no node of kind write/people"),
         (["input_list=gone.txt"], "gone.txt cannot be read"),
         (["action=bench", "bench=cpuu"], "cpu"),
+        (["action=models", "model=nope"], "There are yunet"),
+        (["action=nodes", "format=mermaid"], "It has text, json."),
+        (["action=plan", "format=png"], "It has text, json, mermaid, svg."),
+        (["input=empty"], "It holds no video"),
+        (["input=conf/.."], "Say input='conf/../*.mp4'."),
+        (["graph=null"], "a choice must be named"),
+        (["hw=null"], "a choice must be named"),
+        (["+experiment=null_graph"], "experiment/null_graph.yaml: graph cannot be null"),
+        (["+experiment=bogus"], "experiment/bogus.yaml: there is no key 'bogus'"),
+        (["input=null"], "no video was named"),
+        (["action=null"], "it cannot be 'null'"),
+        (["input=a.mp4", "graph.nodes.encode.crf=20,26"], "Say -m to run each of them"),
+        (["input=a.mp4", "graph.nodes.encode.crf=range(1,3)"], "Say -m to run each."),
+        (["-m", "input=a.mp4", "hydra.run.dir=x,y"], "it takes one value"),
+        (["+layout=solo"], "Write it without the +."),
+        (["~input"], "there is nothing to take away"),
+        (["input=a.mp4", "output=/proc/x.mp4"], "the folder /proc cannot be written to"),
+        (["input=a.mp4", "output=/proc/new/x.mp4"], "the folder /proc/new cannot be made"),
+        (["input=a.mp4", "hydra.run.dir=/proc/new"], "the run folder /proc/new cannot be written"),
+        (["-m", "input=a.mp4", "hydra.sweep.dir=/proc/new"], "the run folder /proc/new cannot be written"),
     ],
 )
 def test_a_wrong_request_is_one_sentence_and_starts_nothing(
@@ -106,6 +141,10 @@ def test_a_wrong_request_is_one_sentence_and_starts_nothing(
     make(tmp_path / "a.mp4")
     make(tmp_path / "b.mp4")
     (tmp_path / "there.mp4").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "conf" / "experiment").mkdir()
+    for name, text in {"null_graph": "graph: null", "bogus": "bogus: 1"}.items():
+        (tmp_path / "conf" / "experiment" / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
     (tmp_path / "link.mp4").hardlink_to(tmp_path / "a.mp4")
     kept = (tmp_path / "a.mp4").read_bytes()
     assert run(*args) == 2
@@ -114,6 +153,36 @@ def test_a_wrong_request_is_one_sentence_and_starts_nothing(
     assert (tmp_path / "a.mp4").read_bytes() == kept
     assert not (tmp_path / "outputs").exists()
     assert not (tmp_path / "x.mp4").exists()
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_is_wrong_in_different_places_is_told_at_once(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = ["overwrite=maybe", "quiet=[x", "recrod=true", "graph.nodes.encode.crff=1", "hw.slots=2"]
+    assert run("input=gone.mp4", *wrong) == 2
+    text = said(capsys)
+    for word in ("overwrite", "quiet", "recrod", "crff", "hw.slots", "gone.mp4"):
+        assert word in text
+    assert run("input=gone.mp4", "graph.nodes.encode.crff=1", "objective=nope") == 2
+    text = said(capsys)
+    assert "crff" in text
+    assert "gone.mp4" in text
+
+
+def test_what_hangs_on_a_wrong_choice_is_not_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("inptu=a.mp4", "graph=nope", "graph.nodes.mine.x=1") == 2
+    text = said(capsys)
+    assert text.count("\n") == 2
+    assert "inspect'?" not in text
+
+
+def test_inputs_that_cannot_be_read_are_reported(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("no video")
+    assert run("input=a.mp4", "hydra.run.dir=here") == 1
+    report = json.loads((tmp_path / "here" / "report.json").read_text())
+    assert [job["status"] for job in report["jobs"]] == ["failed"]
+    assert "is not a video" in report["jobs"][0]["error"]
 
 
 def test_every_typo_is_told_at_once(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -171,6 +240,92 @@ def test_a_sweep_goes_on_after_a_failure(
     assert len(rows) == 3
     assert [row["status"] for row in rows].count("done") == 2
     assert len(list((tmp_path / "runs").rglob("a_copy.mp4"))) == 2
+
+
+def test_a_run_that_cannot_be_composed_is_a_line_of_the_table(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "a.mp4", Film(times=range(5)))
+    assert run("-m", "input=a.mp4", "overwrite=true,maybe,false") == 1
+    assert "overwrite: it cannot be 'maybe'" in said(capsys)
+    (table,) = (tmp_path / "runs" / "multirun").rglob("summary.csv")
+    rows = list(csv.DictReader(table.open()))
+    assert [row["status"] for row in rows] == ["done", "refused", "done"]
+    assert "it cannot be 'maybe'" in rows[1]["problem"]
+    assert "seconds_per_source_second (lower is better)" in rows[0]
+
+
+def test_the_table_names_the_objective(run: Run, tmp_path: Path) -> None:
+    make(tmp_path / "a.mp4", Film(times=range(5)))
+    assert run("-m", "input=a.mp4", "objective=totals.frames") == 0
+    (table,) = (tmp_path / "runs" / "multirun").rglob("summary.csv")
+    assert next(csv.DictReader(table.open()))["totals.frames"] == "5"
+
+
+def test_the_extra_of_a_missing_launcher_is_named() -> None:
+    error = MissingConfigException("In 'x': no", "hydra/launcher/joblib", ["basic"])
+    (problem,) = problems_of(error) or ()
+    assert "pip install 'dualface[joblib]'" in str(problem)
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{importlib.metadata.version('dualface')}\n"
+
+
+def test_an_experiment_may_name_the_action(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf" / "experiment").mkdir()
+    (tmp_path / "conf" / "experiment" / "look.yaml").write_text("# @package _global_\naction: plan\n")
+    assert run("+experiment=look") == 0
+    assert capsys.readouterr().out.startswith("plan: ")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts the command in a process of its own."""
+    processes: list[subprocess.Popen[str]] = []
+
+    def start(*args: str) -> subprocess.Popen[str]:
+        own = ["--config-dir", str(tmp_path / "conf"), "graph=copy", "hw=fallback"]
+        command = [sys.executable, "-m", "dualface", *own, *args]
+        processes.append(subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_sigterm_while_planning_leaves_nothing(run: Run, tmp_path: Path, started: Any) -> None:
+    os.mkfifo(tmp_path / "list.txt")  # reading the list waits for someone to write it
+    process = started("input_list=list.txt")
+    with (tmp_path / "list.txt").open("w"):  # returns when the command reads
+        process.send_signal(signal.SIGTERM)
+        _, text = process.communicate(timeout=60)
+    assert process.returncode == 130, text
+    assert text == "Interrupted.\n"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_interrupted_parallel_sweep_tells_its_table(run: Run, tmp_path: Path, started: Any) -> None:
+    make(tmp_path / "short.mp4", Film(times=range(2)))
+    make(tmp_path / "long.mp4", Film(size=(640, 480), times=range(1500)))
+    sweep = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "hydra.sweep.dir=many"]
+    process = started(*sweep, "input=short.mp4,long.mp4", "graph.nodes.encode.preset=veryslow")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "many" / "0" / "outcome.json").exists() and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130, text
+    assert "Traceback" not in text
+    rows = list(csv.DictReader((tmp_path / "many" / "summary.csv").open()))
+    assert rows[0]["status"] == "done"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

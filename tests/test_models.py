@@ -40,6 +40,8 @@ def test_engines_for_the_rtx_5090_are_built_once(models: Said, tmp_path: Path) -
     code, out, _ = models("target=rtx5090")
     assert code == 0
     assert out.count("was there") == 2
+    _, out, _ = models("target=rtx5090", "hw.infer_batch=32")
+    assert out.count("1 to 32 of 64x64 to 640x640") == 2
 
 
 def test_without_the_library_the_extra_is_named(models: Said, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,11 +10,16 @@ from typing import Any
 ACTIONS = {
     "run": "the main job: videos in, split screens out",
     "plan": "the plan for the chosen hardware, without running; format=text|json|mermaid|svg",
-    "nodes": "the installed kinds of node; kind=detect/yunet shows one in full",
+    "nodes": "the installed kinds of node; kind=detect lists a role's, kind=detect/yunet shows one in full",
     "hw": "the resolved hardware, each value with the layer it came from; refresh=true probes again",
     "doctor": "what is installed, found and usable here, and what to do about what is not",
-    "models": "the models: verified and converted; model=NAME for one",
+    "models": "the models: verified and converted; model=NAME for one, target=rtx5090 for engines",
     "bench": "the benchmarks of a checkout's experiments/ folder; bench=NAME",
+}
+
+FORMATS = {  # of the actions that answer on stdout
+    "plan": ("text", "json", "mermaid", "svg"),
+    **dict.fromkeys(("nodes", "hw", "doctor"), ("text", "json")),
 }
 
 

@@ -22,11 +22,16 @@ COLUMNS = ("model", "precision", "pictures", "size", "built in", "engine")
 def main(config: Mapping[str, Any], request: Request) -> int:
     """Verify and convert all models, or the one that ``model`` names, and build the engines for
     ``target``; 1 where one of them is not usable."""
-    from dualface.zoo import ModelError, descriptors, find, onnx_path
+    from dualface.zoo import ModelError, descriptors, onnx_path
 
+    known, name, failed = descriptors(), config["model"], False
+    if name and name not in [model.name for model in known]:
+        near = nearest(name, [model.name for model in known])
+        hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(m.name for m in known)}."
+        raise RequestError([Problem("unknown-model", "model", f"there is no model '{name}'.", hint)])
     hardware = _target(config, request) if config["target"] else None
-    usable, failed = [], False
-    for model in [find(config["model"])] if config["model"] else descriptors():
+    usable = []
+    for model in [model for model in known if name in ("", model.name)]:
         print(f"{model.name}: {model.title}\n  licence: {model.licence}")
         try:
             print(f"  verified and ready: {onnx_path(model.name)}")
@@ -58,7 +63,8 @@ def _target(config: Mapping[str, Any], request: Request) -> Hardware:
         hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(sorted(files))}."
         raise RequestError([Problem("no-target", "target", f"there is no hardware '{name}'.", hint)])
     values = yaml.safe_load(files[name].read_text(encoding="utf-8")) or {}
-    resolved = hardware({"hw": {"name": name, **values}}, request, trust=True)
+    typed = {key: value for key, value in request.overrides("hw").items() if "." not in key}
+    resolved = hardware({"hw": {"name": name, **values, **typed}}, request, trust=True)
     for line in resolved.warnings:
         print(line, file=sys.stderr)
     if not resolved.hardware.gpus:

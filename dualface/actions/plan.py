@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from dualface.actions import Request
-from dualface.actions.prepare import NOMINAL, make, probe_all
-from dualface.graph.job import Job
+from dualface.actions.prepare import prepare
 
 
 def main(config: Mapping[str, Any], request: Request) -> int:
     """Print the plan: for the inputs named, or else for a minute of 1080p."""
     from dualface.graph.draw import draw_plan
 
-    jobs: Sequence[Job] = [NOMINAL]
-    if config.get("input") is not None or config.get("input_list"):
-        jobs, failed = probe_all(config, None)
-        for _, sentence in failed:
-            print(sentence, file=sys.stderr)
-        if not jobs:
-            return 1
-    print(draw_plan(make(config, request, jobs, trust=True), config["format"]))
+    ready = prepare(config, request, trust=True, nominal=True)
+    for _, sentence in ready.bad:
+        print(sentence, file=sys.stderr)
+    if not ready.jobs:
+        return 1
+    print(draw_plan(ready.plan(ready.jobs), config["format"]))
     return 0

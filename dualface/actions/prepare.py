@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request
 from dualface.graph.dag import Graph
-from dualface.graph.errors import InputError, Problem, RequestError
+from dualface.graph.errors import Gathered, InputError, Problem, RequestError
+from dualface.graph.hardware import Hardware
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
-from dualface.graph.registry import installed
-from dualface.graph.schedule import schedule
+from dualface.graph.registry import Registry, installed
+from dualface.graph.schedule import NO_OVERFLOW, schedule
 from dualface.graph.types import Video
 from dualface.hw.layers import Resolved
 from dualface.inputs import Wish, wishes
+from dualface.report import check_objective
 
 RECORDER = "write/people"  # what record=true is about
 NOMINAL = Job(
@@ -49,36 +51,103 @@ def probe_all(config: Mapping[str, Any], folder: Path | None) -> tuple[list[Job]
     return jobs, bad
 
 
-def make(config: Mapping[str, Any], request: Request, jobs: Sequence[Job], *, trust: bool) -> Plan:
-    """Resolve, build and schedule."""
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a request comes to: the jobs that can be read, a sentence for each that cannot, and the
+    built graph, to be scheduled; ``no_overflow`` says why there is no ``overflow``."""
+
+    jobs: tuple[Job, ...]
+    bad: tuple[tuple[Wish, str], ...]
+    graph: Graph
+    overflow: Graph | None
+    no_overflow: str
+    hardware: Hardware
+
+    def plan(self, jobs: Sequence[Job]) -> Plan:
+        """The plan for ``jobs``."""
+        return schedule(self.graph, self.hardware, jobs, overflow=self.overflow, no_overflow=self.no_overflow)
+
+
+def prepare(
+    config: Mapping[str, Any],
+    request: Request,
+    *,
+    trust: bool,
+    nominal: bool = False,
+    folder: Path | None = None,
+) -> Ready:
+    """Probe the inputs, resolve the hardware and build the graph. With ``nominal``, no input stands
+    for a minute of 1080p. Raises `RequestError` with all problems of the inputs and of the graph."""
     from dualface.graph.build import build
 
-    registry = installed()
-    resolved = hardware(config, request, trust=trust)
-    for line in resolved.warnings:
-        print(line, file=sys.stderr)
-    strict = bool(config["strict_zero_copy"])
-    graph = build(config["graph"], resolved.hardware, registry, strict_zero_copy=strict)
+    told = Gathered()
+    jobs: list[Job] = []
+    bad: list[tuple[Wish, str]] = []
+    if nominal and config.get("input") is None and not config.get("input_list"):
+        jobs = [NOMINAL]
+    else:
+        with told:
+            jobs, bad = probe_all(config, folder)
+    with told:
+        resolved, registry = _hardware_or_told(config, request, trust, told), installed()
+        for line in resolved.warnings:
+            print(line, file=sys.stderr)
+        graph = build(config["graph"], resolved.hardware, registry, strict_zero_copy=_strict(config))
+        overflow, why = _overflow(config, graph, resolved.hardware, registry)
+        ready = Ready(tuple(jobs), tuple(bad), graph, overflow, why, resolved.hardware)
+        with told:
+            _check_record(config, graph)
+        with told:
+            check_objective(ready.plan(jobs), config["objective"])
+    told.tell()
+    return ready
+
+
+def _hardware_or_told(config: Mapping[str, Any], request: Request, trust: bool, told: Gathered) -> Resolved:
+    """The hardware; without the keys that are wrong, which are ``told``, so that the graph can be
+    looked at."""
+    try:
+        return hardware(config, request, trust=trust)
+    except RequestError as error:
+        told.problems += error.problems
+        wrong = {problem.where.split(".")[1] for problem in error.problems if "." in problem.where}
+        right = {key: value for key, value in config["hw"].items() if key not in wrong}
+        return hardware({**config, "hw": right}, request, trust=trust)
+
+
+def _check_record(config: Mapping[str, Any], graph: Graph) -> None:
     if config["record"] and not any(node.kind.name == RECORDER for node in graph.nodes):
         message = f"graph '{graph.name}' has no node of kind {RECORDER}, so that nothing would be recorded."
         hint = "Leave record=true out, or use graph=inspect."
         raise RequestError([Problem("no-record", "record", message, hint)])
-    overflow: Graph | None = None
-    taken = frozenset((n.name, n.candidate) for n in graph.nodes if n.needs.resources.get("encode_sessions"))
-    if taken and resolved.hardware.encode_overflow == "software" and all(c for _, c in taken):
-        try:
-            overflow = build(
-                config["graph"], resolved.hardware, registry, strict_zero_copy=strict, exclude=taken
-            )
-        except RequestError:
-            print("No software encoder can take over: jobs beyond the sessions wait.", file=sys.stderr)
-    return schedule(graph, resolved.hardware, jobs, overflow=overflow)
+
+
+def _overflow(
+    config: Mapping[str, Any], graph: Graph, hardware: Hardware, registry: Registry
+) -> tuple[Graph | None, str]:
+    """The same graph without hardware encoders; or None and why there is none, as a clause."""
+    from dualface.graph.build import build
+
+    hard = [node for node in graph.nodes if node.needs.resources.get("encode_sessions")]
+    if not hard or hardware.encode_overflow != "software":
+        return None, NO_OVERFLOW
+    pinned = [f"{node.name} is pinned to {node.kind.name}" for node in hard if not node.candidate]
+    if pinned:
+        return None, " and ".join(pinned)
+    taken = frozenset((node.name, node.candidate) for node in hard)
+    try:
+        return build(config["graph"], hardware, registry, exclude=taken, strict_zero_copy=_strict(config)), ""
+    except RequestError as error:
+        copies = [p.message.rstrip(".") for p in error.problems if p.code == "strict-zero-copy"]
+    return None, f"strict_zero_copy=true forbids it: {'; '.join(copies)}" if copies else NO_OVERFLOW
+
+
+def _strict(config: Mapping[str, Any]) -> bool:
+    return bool(config["strict_zero_copy"])
 
 
 def hardware(config: Mapping[str, Any], request: Request, *, trust: bool, refresh: bool = False) -> Resolved:
     """The hardware that ``hw`` names, the manual layer's notes among its warnings."""
-    import dataclasses
-
     from dualface.hw.layers import resolve
     from dualface.hw.manual import read_manual
     from dualface.hw.probe import asked, probe
@@ -86,75 +155,46 @@ def hardware(config: Mapping[str, Any], request: Request, *, trust: bool, refres
 
     manual = read_manual(user_config_dir() / "hw" / "manual.yaml")
     machine = probe(refresh, packages=asked(installed().kinds.values()))
-    resolved = resolve(
-        config["hw"], machine=machine, manual=manual.values, overrides=request.overrides("hw"), trust=trust
-    )
-    return dataclasses.replace(resolved, warnings=(*manual.notes, *resolved.warnings))
+    typed = request.overrides("hw")
+    resolved = resolve(config["hw"], machine=machine, manual=manual.values, typed=typed, trust=trust)
+    return replace(resolved, warnings=(*manual.notes, *resolved.warnings))
 
 
 def without_unable(plan: Plan, jobs: Sequence[Job]) -> tuple[Plan, list[tuple[Job, str]]]:
     """The plan for the jobs that its nodes can do, and why they cannot do the others.
 
-    Raises `RequestError` where they can do none.
+    Any slot may take any job. Where only the software encoders cannot do one, none are used.
+    Raises `RequestError` where the nodes can do no job.
     """
-    graph = plan.pipelines[0].graph
-    unable: list[tuple[Job, str]] = []
-    for job in jobs:
-        sentences = [text for node in graph.nodes for text in node.kind.cls.check(node.config, job)]
-        if sentences:
-            unable.append((job, "; ".join(dict.fromkeys(sentences))))
-    if not unable:
+    if not jobs:
+        return plan, []
+    graph, *others = graphs(plan)
+    unable = _unable(graph, jobs)
+    no_overflow = plan.no_overflow
+    soft = [one for other in others for one in _unable(other, jobs) if one[0] not in dict(unable)]
+    if soft:
+        no_overflow = f"the software encoder cannot do {soft[0][0].name}: {soft[0][1].rstrip('.')}"
+    if not unable and not soft:
         return plan, unable
     if len(unable) == len(jobs):
         raise RequestError([Problem("bad-job", job.input, sentence) for job, sentence in unable])
     names = {job.index for job, _ in unable}
     rest = [job for job in jobs if job.index not in names]
-    overflow = plan.pipelines[1].graph if len(plan.pipelines) > 1 else None
-    return schedule(graph, plan.hardware, rest, overflow=overflow), unable
+    overflow = plan.pipelines[1].graph if len(plan.pipelines) > 1 and not soft else None
+    main = plan.pipelines[0].graph
+    return schedule(main, plan.hardware, rest, overflow=overflow, no_overflow=no_overflow), unable
 
 
-def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
-    """Raise `RequestError` with everything that would go wrong with files and jobs, and make the
-    outputs' folders when nothing would."""
-    problems: list[Problem] = []
-    owners: dict[str, Job] = {}
-    inputs = {os.path.realpath(job.input): job for job in jobs}
-    outputs: dict[Path, None] = {}
+def graphs(plan: Plan) -> list[Graph]:
+    """The graphs that run in a slot of the plan: the main one, the one of overflow, or both."""
+    return [plan.pipelines[index].graph for index in sorted({slot.pipeline for slot in plan.slots})]
+
+
+def _unable(graph: Graph, jobs: Sequence[Job]) -> list[tuple[Job, str]]:
+    """The jobs that a node of ``graph`` cannot do, and its sentences."""
+    found: list[tuple[Job, str]] = []
     for job in jobs:
-        for node in plan.pipelines[0].graph.nodes:
-            for path in node.kind.cls.writes(node.config, job):
-                outputs[path] = None
-                real = os.path.realpath(path)
-                if real in owners:
-                    other = owners[real]
-                    message = f"{other.input} and {job.input} would both write {path}."
-                    problems.append(
-                        Problem("same-output", "output", message, "Use {name} or {index} in output=.")
-                    )
-                owners[real] = job
-                if real in inputs or any(_same(path, other.input) for other in jobs):
-                    message = f"{path} is one of the inputs, and inputs are never overwritten."
-                    problems.append(Problem("output-is-input", "output", message, "Choose another output=."))
-                elif path.is_dir():
-                    problems.append(
-                        Problem("output-folder", "output", f"{path} is a folder.", "Name a file.")
-                    )
-                elif path.exists() and not overwrite:
-                    message = f"{path} exists already."
-                    problems.append(Problem("exists", "output", message, "Say overwrite=true to replace it."))
-    if not problems:
-        for parent in dict.fromkeys(path.parent for path in outputs):
-            try:
-                parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                message = f"the folder {parent} cannot be made: {error.strerror}."
-                problems.append(Problem("output-folder", "output", message, "Choose another output=."))
-    if problems:
-        raise RequestError(dict.fromkeys(problems))
-
-
-def _same(path: Path, other: str) -> bool:
-    try:
-        return os.path.samefile(path, other)
-    except OSError:
-        return False
+        sentences = [text for node in graph.nodes for text in node.kind.cls.check(node.config, job)]
+        if sentences:
+            found.append((job, "; ".join(dict.fromkeys(sentences))))
+    return found

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request
-from dualface.actions.prepare import NOMINAL, check, make, probe_all, without_unable
+from dualface.actions.outputs import check
+from dualface.actions.prepare import NOMINAL, prepare, without_unable
 from dualface.graph.plan import Plan
 from dualface.graph.running.outcome import JobResult
 from dualface.inputs import Wish
@@ -29,19 +30,14 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     from dualface.graph.lease import Leases, limits
     from dualface.paths import lease_dir, runtime_dir
     from dualface.progress import progress
-    from dualface.report import build_report, check_objective, objective
+    from dualface.report import build_report, objective
 
     folder = request.folder if request.sweep else None
-    jobs, bad = probe_all(config, folder)
-    for _, sentence in bad:
+    ready = prepare(config, request, trust=False, folder=folder)
+    failed = [_unread(wish, sentence) for wish, sentence in ready.bad]
+    for _, sentence in ready.bad:
         print(sentence, file=sys.stderr)
-    if not jobs:
-        request.outcome.update(status="failed", failed=len(bad), objective=float("inf"))
-        return 1
-    plan = make(config, request, jobs, trust=False)
-    check_objective(plan, config["objective"])
-    plan, unable = without_unable(plan, jobs)
-    failed = [_unread(wish, sentence) for wish, sentence in bad]
+    plan, unable = without_unable(ready.plan(ready.jobs), ready.jobs)
     for job, sentence in unable:
         print(sentence, file=sys.stderr)
         failed.append(JobResult(job, "failed", sentence))
@@ -53,8 +49,8 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     gc.freeze()  # what start-up made lives as long as the process; collecting need not walk it again
     leases = Leases.of_machine(limits(plan.hardware), lease_dir(), runtime_dir() / "leases", _note)
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
-        results = execute(plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite)
-    results = tuple(sorted((*results, *failed), key=lambda r: r.job.index))
+        made = execute(plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite) if jobs else ()
+    results = tuple(sorted((*made, *failed), key=lambda r: r.job.index))
     report = build_report(
         plan,
         results,
@@ -78,6 +74,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         seconds=report["seconds"],
         frames=totals["frames"],
         failed=counts["failed"],
+        problem=next((result.error for result in results if result.status == "failed"), None),
     )
     return {"interrupted": 130, "failed": 1, "done": 0}[status]
 

@@ -30,7 +30,8 @@ class GraphNode:
 
     ``candidate`` is the name of the taken candidate of an ``auto`` node, "" for a pinned one;
     ``inserted`` is true for the ``transfer`` and ``convert`` nodes that build adds; ``dropped``
-    maps inputs that the role has and this kind does not read to what was wired there.
+    maps inputs that the role has and this kind does not read to what was wired there; ``ignored``
+    are options that all candidates share and this kind does not have.
     """
 
     name: str
@@ -45,6 +46,7 @@ class GraphNode:
     passed: tuple[Passed, ...] = ()
     inserted: bool = False
     dropped: Mapping[str, str] | None = None
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,5 +33,32 @@ class RequestError(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class Gathered:
+    """Lets independent checks fail one after another and tells their problems together.
+
+    >>> told = Gathered()
+    >>> for what in ("one", "two"):
+    ...     with told:
+    ...         raise RequestError([Problem("bad", what, "it is wrong.")])
+    >>> [problem.where for problem in told.problems]
+    ['one', 'two']
+    """
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, RequestError):
+            self.problems += error.problems
+        return isinstance(error, RequestError)
+
+    def tell(self) -> None:
+        """Raise `RequestError` with all that was gathered, if anything was."""
+        if self.problems:
+            raise RequestError(dict.fromkeys(self.problems))
+
+
 class InputError(Exception):
     """One job's input, output or data is at fault; other jobs go on. The text is one sentence."""

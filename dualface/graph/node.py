@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 
 from dualface.graph.job import Job
-from dualface.graph.types import Memory, MemoryMark, PixelFormat
+from dualface.graph.types import Layout, Memory, MemoryMark, PixelFormat
 
 
 @dataclass
@@ -145,6 +145,13 @@ class Node(Generic[C]):
         """What the options alone decide: a type variable of the ports to the mark it stands
         for. Other variables take what they are wired to."""
         return {}
+
+    @staticmethod
+    def size(config: Any, width: int, height: int) -> tuple[int, int]:
+        """Width and height of the pictures that the node gives for pictures of this size: its
+        ``layout``'s, where it has one, else the same. The scheduler counts memory by it."""
+        layout = getattr(config, "layout", None)
+        return (layout.width, layout.height) if isinstance(layout, Layout) else (width, height)
 
     @staticmethod
     def lookahead(config: Any) -> int:

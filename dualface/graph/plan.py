@@ -64,6 +64,8 @@ class Plan:
 
     ``assignments`` are in queue order (longest job first). ``notes`` are sentences worth
     reading: what limits the number of slots, what runs in software and why.
+    ``no_overflow`` says, as a clause, why no job can encode in software beyond the encode
+    sessions, "" where some can.
     """
 
     hardware: Hardware
@@ -71,3 +73,4 @@ class Plan:
     slots: tuple[Slot, ...]
     assignments: tuple[Assignment, ...]
     notes: tuple[str, ...] = ()
+    no_overflow: str = ""

@@ -154,6 +154,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
     >>> nearest("detect/yunnet", ["detect/yunet", "track/bytetrack"])
     'detect/yunet'
+    >>> nearest("nope", ["inspect", "solo"])
     """
-    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name, list(names), n=1, cutoff=0.65)
     return found[0] if found else None

@@ -20,10 +20,12 @@ from collections.abc import Iterator, Mapping
 
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.hardware import Hardware
+from dualface.graph.lease import PER_GPU
 from dualface.graph.plan import Pipeline, Stage
 from dualface.graph.ports import PortType
-from dualface.graph.types import NV12, Layout, Memory, PixelFormat, Video
+from dualface.graph.types import NV12, Memory, PixelFormat, Video
 
+GPU_WORDS = frozenset({"cuda", "nvdec", "nvenc"})  # engines and features of a GPU
 MIB = 1 << 20
 RAM_SHARE = 0.5  # of the machine's memory for frames; the rest is for codecs, networks and the system
 
@@ -80,11 +82,22 @@ def _pipeline(graph: Graph, batch: int, queue: int) -> Pipeline:
 
 
 def _fits(made: Pipeline, hardware: Hardware, video: Video) -> bool:
-    together = hardware.cuda_streams * len(hardware.gpus) if hardware.gpus else hardware.cpu_slots
+    together = hardware.cuda_streams * len(hardware.gpus) if uses_gpu(made.graph) else hardware.cpu_slots
     ram = hardware.memory_mb * RAM_SHARE / max(1, together)
     return memory_mb(made, video, Memory.CPU) <= ram and (
         not hardware.vram_per_stream_mb or memory_mb(made, video, Memory.CUDA) <= hardware.vram_per_stream_mb
     )
+
+
+def uses_gpu(graph: Graph) -> bool:
+    """Whether a slot of the graph needs a GPU."""
+    ports = [port for node in graph.nodes for port in (*node.inputs.values(), *node.outputs.values())]
+    needs = [node.needs for node in graph.nodes]
+    return any(port.memory is Memory.CUDA for port in ports) or any(
+        need.vram_mb or any(need.resources.get(key) for key in PER_GPU)
+        or GPU_WORDS & {need.engine, *need.features}
+        for need in needs
+    )  # fmt: skip
 
 
 def frames_held(made: Pipeline, producer: str, reader: str) -> int:
@@ -106,8 +119,9 @@ def memory_mb(made: Pipeline, video: Video, memory: Memory) -> int:
     """MiB of ``memory`` that one slot takes for a source like ``video``.
 
     Counts every picture in flight until its last reader, the ``frame_buffers`` of the nodes
-    that work in ``memory``, and for the GPU the fixed ``vram_mb`` of all nodes. Pictures are as
-    large as the source until a node whose options hold a `Layout` makes them of that size.
+    that work in ``memory``, as large as the largest picture the node takes or gives, and for the
+    GPU the fixed ``vram_mb`` of all nodes. Pictures are as large as the source until a node makes
+    them of another size (`Node.size`).
     """
     graph = made.graph
     sizes = _sizes(graph, video)
@@ -118,9 +132,10 @@ def memory_mb(made: Pipeline, video: Video, memory: Memory) -> int:
         if port.memory is memory:
             total += _bytes(sizes[name], port) * frames_held(made, name, last)
     for node in graph.nodes:
-        ports = [port for port in (*node.inputs.values(), *node.outputs.values()) if _is_picture(port)]
-        if any(port.memory is memory for port in ports):
-            total += max(_bytes(sizes[node.name], port) for port in ports) * node.needs.frame_buffers
+        pictures = [(sizes[e.producer], e.type) for e in graph.into(node.name) if _is_picture(e.type)]
+        pictures += [(sizes[node.name], port) for port in node.outputs.values() if _is_picture(port)]
+        if any(port.memory is memory for _, port in pictures):
+            total += max(_bytes(size, port) for size, port in pictures) * node.needs.frame_buffers
     fixed = sum(node.needs.vram_mb for node in graph.nodes) if memory is Memory.CUDA else 0
     return fixed + math.ceil(total / MIB)
 
@@ -137,17 +152,11 @@ def _is_picture(port: PortType) -> bool:
 
 
 def _sizes(graph: Graph, video: Video) -> Mapping[str, tuple[int, int]]:
-    """Width and height of the pictures each node gives: its layout's, its input's, the source's."""
+    """Width and height of the pictures each node gives, made of its first or of the source's."""
     sizes: dict[str, tuple[int, int]] = {}
     for node in graph.nodes:
-        sizes[node.name] = video.width, video.height
-        for edge in graph.into(node.name):
-            if _is_picture(edge.type):
-                sizes[node.name] = sizes[edge.producer]
-                break
-        layout = getattr(node.config, "layout", None)
-        if isinstance(layout, Layout) and any(map(_is_picture, node.outputs.values())):
-            sizes[node.name] = layout.width, layout.height
+        fed = [sizes[edge.producer] for edge in graph.into(node.name) if _is_picture(edge.type)]
+        sizes[node.name] = node.kind.cls.size(node.config, *(fed or [(video.width, video.height)])[0])
     return sizes
 
 

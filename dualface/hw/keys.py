@@ -68,6 +68,8 @@ def parse(key: str, value: Any) -> tuple[Any, str]:
     (8, '')
     >>> parse("encode_overflow", "sofware")
     (None, "it must be 'wait' or 'software'; did you mean 'software'?")
+    >>> parse("decode_batch", 0)
+    (None, 'it must be a whole number from 1 to 256')
     """
     try:
         parsed = _ADAPTERS[key].validate_python(value)
@@ -85,18 +87,34 @@ def _why(key: str, value: Any, error: ValidationError) -> str:
     if key == "encode_overflow":
         meant = nearest(str(value), get_args(Overflow))
         return "it must be 'wait' or 'software'" + (f"; did you mean '{meant}'?" if meant else "")
+    if key != "gpus":
+        return f"it must be {_expected(key)}"
     first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place + ': ' if place else ''}{message}"
 
 
+def _expected(key: str) -> str:
+    """What a key's value is, as part of a sentence: ``a whole number from 1 to 256``."""
+    schema = _ADAPTERS[key].json_schema()
+    if schema["type"] == "array":
+        return (
+            "a list of words, such as [av, cv2]" if key == "packages" else "a list of words, such as [cuda]"
+        )
+    kind = "a whole number" if schema["type"] == "integer" else "a number"
+    if "exclusiveMinimum" in schema:
+        return f"{kind} above {schema['exclusiveMinimum']:g}"
+    return f"{kind} from {schema['minimum']} " + (f"to {schema['maximum']}" if "maximum" in schema else "up")
+
+
 def unknown(key: str) -> str:
-    """A sentence's end about a key that no layer has.
+    """What may have been meant by a key that no layer has.
 
     >>> unknown("decod_batch")
-    "no layer has this key; did you mean 'decode_batch'?"
+    "did you mean 'decode_batch'?"
     """
+    if key == "name":
+        return "a layer is chosen by hw=NAME"
     meant = nearest(key, KEYS)
-    hint = f"did you mean '{meant}'?" if meant else f"the keys are {', '.join(KEYS)}"
-    return f"no layer has this key; {hint}"
+    return f"did you mean '{meant}'?" if meant else f"the keys are {', '.join(KEYS)}"

@@ -2,7 +2,8 @@
 
 Layers are asked in order, best first, and each key takes the first value that is possible, fits
 the values chosen before it and, unless the layer is trusted, fits this machine. What is dropped is
-said in a sentence; only a key for which the fallback fails too is an error.
+said in a sentence. Two things are errors: a key for which the fallback fails too, and a value of the
+command line that cannot be, since it was typed for this one run.
 
 ======================  =======================================================
 ``hw=``                 layers, best first (``command line`` is always above)
@@ -16,14 +17,14 @@ a preset (``rtx5090``)  that one, probed, fallback
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.hardware import Hardware
 from dualface.hw.keys import GPU_KEYS, KEYS, parse, unknown
-from dualface.hw.relations import misfit, too_much
+from dualface.hw.relations import depends, misfit, too_much
 
 COMMAND_LINE = "command line"
 # Safe everywhere. The GPU's values count only where another layer has found one.
@@ -78,29 +79,31 @@ def resolve(
     *,
     machine: Layer | None = None,
     manual: Layer | Mapping[str, Any] | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    typed: Iterable[str] = (),
     trust: bool = False,
 ) -> Resolved:
     """The hardware that ``config`` (the composed ``hw`` section) names.
 
     ``config["name"]`` selects the layers; its other keys are the preset's values, or those
-    that were given beside ``auto``; a key that is ``None`` counts as not given. ``overrides``
-    are the ``hw.*`` values of the command line. ``machine`` is what `probe` found, ``manual``
-    what `read_manual` read (its notes become warnings). With ``trust`` (action=plan) the layer
-    that ``name`` names is believed, whatever this machine is. Raises `RequestError` where no layer
-    has a valid value.
+    that were given beside ``auto``; a key that is ``None`` counts as not given. ``typed`` names
+    those of its keys (what follows ``hw.``) whose values come from the command line. ``machine``
+    is what `probe` found, ``manual`` what `read_manual` read (its notes become warnings). With
+    ``trust`` (action=plan) the layer that ``name`` names is believed, whatever this machine is.
+    Raises `RequestError` with every value of the command line that cannot be, and every key for
+    which no layer has a valid value.
     """
+    typed = {key.split(".")[0] for key in typed}  # gpus.0.vram_mb is a place within gpus
     name = str(config.get("name") or "auto")
     notes = manual.notes if isinstance(manual, Layer) else ()
     manual = manual.values if isinstance(manual, Layer) else manual
-    layers = _layers(name, config, machine, manual, overrides or {})
+    layers = _layers(name, config, machine, manual, typed)
     work = _Resolution(machine, {name, COMMAND_LINE} if trust else set())
     if name in ("auto", "manual"):
         work.warnings.extend(notes)
     for layer in layers:
         for key in layer.values:
             if key not in KEYS:
-                work.warn(layer.name, key, layer.values[key], unknown(key), "it is ignored")
+                work.unknown(layer.name, key, layer.values[key])
     if name == "manual" and not manual:
         work.warnings.append("hw=manual: there is no manual layer, so the fallback is used.")
     for key in KEYS:
@@ -116,17 +119,17 @@ def _layers(
     config: Mapping[str, Any],
     machine: Layer | None,
     manual: Mapping[str, Any] | None,
-    overrides: Mapping[str, Any],
+    typed: set[str],
 ) -> list[Layer]:
-    # The composed section already holds the overrides: they are not the preset's own values.
-    own = {k: v for k, v in config.items() if k != "name" and (v is not None or k not in KEYS)}
-    own = {k: v for k, v in own.items() if k not in overrides or overrides[k] != v}
-    above = {k: v for k, v in overrides.items() if v is not None and k != "name"}
+    given = {k: v for k, v in config.items() if v is not None or k not in KEYS}
+    given = {k: v for k, v in given.items() if k != "name" or k in typed}
+    own = {k: v for k, v in given.items() if k not in typed}
+    above = {k: v for k, v in given.items() if k in typed}
     by_hand = Layer("manual", {k: v for k, v in (manual or {}).items() if v is not None or k not in KEYS})
     probed = Layer("probed", machine.values if machine else {})
     fallback = Layer("fallback", FALLBACK)
     if name in ("auto", "manual", "probed", "fallback"):
-        above = {**own, **above}  # these files hold no values of their own
+        above = given  # these files hold no values of their own
         chain = {"auto": [by_hand, probed], "manual": [by_hand], "probed": [probed], "fallback": []}[name]
     else:
         chain = [Layer(name, own), probed]
@@ -143,12 +146,13 @@ class _Resolution:
     warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     without_gpu: set[str] = field(default_factory=set)  # layers whose GPUs were refused
+    refused: set[str] = field(default_factory=set)  # keys whose value on the command line cannot be
 
     def settle(self, key: str, layers: list[Layer]) -> None:
         """Choose the value of ``key``."""
         if key in GPU_KEYS and not self.chosen.get("gpus", ((), ""))[0]:
             if key in layers[0].values:
-                self.warnings.append(f"hw.{key} (command line) has no effect: there is no GPU to use.")
+                self._without_effect(key, layers[0].values[key])
             self.chosen[key] = (0, self.chosen["gpus"][1] if "gpus" in self.chosen else "fallback")
             return
         refused: list[tuple[str, Any, str]] = []
@@ -159,9 +163,13 @@ class _Resolution:
             if layer.name == "fallback" and self._engine_missing(key):
                 raw = 0
             value, why = parse(key, raw)
-            why = why or misfit(key, value, layer.name, self.chosen)
+            if layer.name != COMMAND_LINE or not self.refused & depends(key):
+                why = why or misfit(key, value, layer.name, self.chosen)
             if not why and layer.name not in self.trusted and layer.name != "probed":
                 why = too_much(key, value, self.machine)
+            if why and layer.name == COMMAND_LINE:
+                self._refuse(key, raw, why)
+                continue
             if not why:
                 self.chosen[key] = (value, layer.name)
                 for name, bad, reason in refused:
@@ -184,9 +192,31 @@ class _Resolution:
         """A layer whose GPUs are not here has nothing to say about GPUs; that was one sentence."""
         return layer in self.without_gpu and (key in GPU_KEYS or key == "features")
 
+    def _refuse(self, key: str, value: Any, why: str) -> None:
+        """What was typed for this run is not replaced by something else."""
+        self.refused.add(key)
+        end = "" if why.endswith("?") else "."
+        self.problems.append(Problem("bad-hardware", f"hw.{key}", f"it cannot be {_show(value)}: {why}{end}"))
+
+    def _without_effect(self, key: str, value: Any) -> None:
+        """A GPU's value on the command line where there is no GPU: possible, or not even that."""
+        if why := parse(key, value)[1]:
+            self._refuse(key, value, why)
+        elif "gpus" not in self.refused:
+            self.warnings.append(f"hw.{key} (command line) has no effect: there is no GPU to use.")
+
     def _engine_missing(self, key: str) -> bool:
         feature = {"decode_sessions": "nvdec", "encode_sessions": "nvenc"}.get(key)
         return feature is not None and feature not in self.chosen.get("features", ((), ""))[0]
+
+    def unknown(self, layer: str, key: str, value: Any) -> None:
+        """A key that no layer has."""
+        why, hint = "no layer has this key", unknown(key)
+        if layer != COMMAND_LINE:
+            self.warn(layer, key, value, f"{why}; {hint}", "it is ignored")
+            return
+        hint = hint[0].upper() + hint[1:] + ("" if hint.endswith("?") else ".")
+        self.problems.append(Problem("unknown-key", f"hw.{key}", f"{why}.", hint))
 
     def warn(self, layer: str, key: str, value: Any, why: str, instead: str) -> None:
         more = ""

@@ -25,10 +25,14 @@ class Machine(Protocol):
     def values(self) -> Mapping[str, Any]: ...
 
 
+def depends(key: str) -> frozenset[str]:
+    """The keys that decide whether a value of ``key`` fits."""
+    return frozenset(_CHECKS[key][1]) if key in _CHECKS else frozenset()
+
+
 def misfit(key: str, value: Any, layer: str, chosen: Chosen) -> str:
     """Why ``value`` does not go with what is chosen already; "" where it does."""
-    check = _CHECKS.get(key)
-    return check(value, layer, chosen) if check else ""
+    return _CHECKS[key][0](value, layer, chosen) if key in _CHECKS else ""
 
 
 def _features(value: tuple[str, ...], layer: str, chosen: Chosen) -> str:
@@ -38,11 +42,20 @@ def _features(value: tuple[str, ...], layer: str, chosen: Chosen) -> str:
         return f"{_list(asked)} need a GPU and there is none to use"
     if asked and "cuda" not in asked:
         return f"{_list(asked)} cannot be had without 'cuda'"
-    if "nvdec" in asked and not any(gpu.decode_engines for gpu in gpus):
-        return f"{gpus[0].name} has no NVDEC engine"
-    if "nvenc" in asked and not any(gpu.encode_engines for gpu in gpus):
-        return f"{gpus[0].name} has no NVENC engine"
+    # Sessions are counted on each GPU: one that has none would be given jobs it cannot do.
+    for gpu in gpus:
+        for feature, engines in (("nvdec", gpu.decode_engines), ("nvenc", gpu.encode_engines)):
+            if feature in asked and not engines:
+                return f"{gpu.name} has no {feature.upper()} engine"
     return ""
+
+
+def _cpu_slots(value: int, layer: str, chosen: Chosen) -> str:
+    cores, given = chosen.get("cpu_cores", (value, ""))
+    # The fallback's one core is a guess; what the machine has is in `too_much`.
+    if value <= cores or (given == "fallback" and layer != given):
+        return ""
+    return f"a job needs a core, and hw.cpu_cores is {cores}"
 
 
 def _vram_limit(value: float, layer: str, chosen: Chosen) -> str:
@@ -96,13 +109,15 @@ def _engines(feature: str, chosen: Chosen) -> int:
     return sum(g.decode_engines if feature == "nvdec" else g.encode_engines for g in chosen["gpus"][0])
 
 
-_CHECKS: Mapping[str, Callable[[Any, str, Chosen], str]] = {
-    "features": _features,
-    "vram_limit_gb": _vram_limit,
-    "vram_per_stream_mb": _vram_per_stream,
-    "cuda_streams": _streams,
-    "decode_sessions": _decode,
-    "encode_sessions": _encode,
+# What is checked, and the keys that it is checked against.
+_CHECKS: Mapping[str, tuple[Callable[[Any, str, Chosen], str], tuple[str, ...]]] = {
+    "features": (_features, ("gpus",)),
+    "cpu_slots": (_cpu_slots, ("cpu_cores",)),
+    "vram_limit_gb": (_vram_limit, ("gpus",)),
+    "vram_per_stream_mb": (_vram_per_stream, ("gpus", "vram_limit_gb")),
+    "cuda_streams": (_streams, ("gpus", "vram_limit_gb", "vram_per_stream_mb")),
+    "decode_sessions": (_decode, ("gpus", "features")),
+    "encode_sessions": (_encode, ("gpus", "features")),
 }
 
 
@@ -111,6 +126,8 @@ def too_much(key: str, value: Any, machine: Machine | None) -> str:
     have: Mapping[str, Any] = machine.values if machine else {}
     if key == "gpus":
         return _gpus_missing(value, have.get("gpus", []))
+    if key == "cpu_slots" and value > have.get("cpu_cores", value):
+        return f"a job needs a core, and this machine has {have['cpu_cores']}"
     if key not in have:
         return ""
     if key in ("features", "packages"):

@@ -95,6 +95,11 @@ class DetectFast(Node[DetectConfig]):
     def process(self, frames: Frames[NV12, Cuda]) -> Detected: ...
 
 
+@node("detect/plain")
+class DetectPlain(Node[NodeConfig]):
+    def process(self, frames: Frames[NV12, Cpu]) -> Detected: ...
+
+
 @node("detect/misfit")
 class DetectMisfit(Node[NodeConfig]):
     def process(self, frames: Frames[NV12, Cpu], depth: Shots) -> Faces: ...
@@ -184,6 +189,7 @@ CLASSES = (
         DecodeChip,
         DetectSoft,
         DetectFast,
+        DetectPlain,
         DetectMisfit,
         DetectFails,
         TrackSoft,
@@ -202,7 +208,7 @@ def stand_ins(*, without: frozenset[str] = frozenset()) -> Registry:
 CPU = Hardware("cpu", cpu_cores=4, memory_mb=8000)
 GPU = Hardware(
     "rtx",
-    cpu_cores=8,
+    cpu_cores=16,
     memory_mb=32000,
     gpus=(Gpu(0, "RTX", 32000),),
     features=frozenset({"cuda", "nvdec", "nvenc"}),

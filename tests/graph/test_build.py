@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from build_kinds import CPU, GPU, NO_NVENC, main_graph, stand_ins
+from build_kinds import CPU, GPU, NO_NVENC, ComposeAny, main_graph, stand_ins
 
 from dualface.graph.build import build
+from dualface.graph.draw import draw_graph
 from dualface.graph.errors import RequestError
+from dualface.graph.registry import kind_of
 from dualface.graph.types import Memory
 
 
@@ -35,6 +39,24 @@ def test_listed_candidates_go_by_their_rank_and_options() -> None:
     node = {"auto": "detect", "score": 0.7, "candidates": candidates, "inputs": {"frames": "decode.frames"}}
     detect = build(main_graph(detect=node), CPU, stand_ins()).by_name["detect"]
     assert (detect.candidate, detect.config.score, detect.config.every) == ("slow", 0.7, 3)  # type: ignore[attr-defined]
+
+
+def test_shared_options_that_the_chosen_kind_lacks_are_told() -> None:
+    candidates = {"plain": {"kind": "detect/plain", "rank": 1}, "soft": {"kind": "detect/soft", "rank": 2}}
+    node = {
+        "auto": "detect",
+        "score": 0.7,
+        "every": 2,
+        "candidates": candidates,
+        "inputs": {"frames": "decode.frames"},
+    }
+    graph = build(main_graph(detect=node), CPU, stand_ins())
+    detect = graph.by_name["detect"]
+    assert (detect.candidate, detect.ignored) == ("plain", ("score", "every"))
+    assert "does not have the shared options score, every\n" in draw_graph(graph)
+    assert '"ignored": [\n        "score",\n        "every"\n      ]' in draw_graph(graph, "json")
+    graph = build(main_graph(detect={**node, "candidates": {}}), CPU, stand_ins())
+    assert graph.by_name["detect"].ignored == ()
 
 
 def test_one_transfer_serves_all_readers_of_an_output() -> None:
@@ -104,3 +126,19 @@ def test_zero_copy_holds_where_all_is_on_the_gpu() -> None:
         build(main_graph(detect=detect), GPU, stand_ins(), strict_zero_copy=True)
     (problem,) = caught.value.problems
     assert (problem.code, problem.where) == ("strict-zero-copy", "graph.nodes.detect.inputs.frames")
+
+
+class Immense(ComposeAny):
+    kind = "compose/immense"
+
+    @staticmethod
+    def size(config: object, width: int, height: int) -> tuple[int, int]:
+        raise RuntimeError("no such size")
+
+
+def test_a_size_that_cannot_be_told_is_the_kinds_fault() -> None:
+    compose = {"kind": "compose/immense", "inputs": {"frames": "decode.frames", "shots": "camera"}}
+    registry = stand_ins()
+    registry = replace(registry, kinds={**registry.kinds, "compose/immense": kind_of(Immense)})
+    with pytest.raises(RequestError, match="look-ahead, state or size: no such size"):
+        build(main_graph(compose=compose), CPU, registry)

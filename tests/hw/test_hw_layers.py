@@ -36,6 +36,11 @@ def preset(name: str) -> dict[str, Any]:
     return yaml.safe_load((CONF / f"{name}.yaml").read_text())
 
 
+def typed(name: str, **values: Any) -> dict[str, Any]:
+    """The composed section and the keys that came from the command line."""
+    return {"config": {**preset(name), **values}, "typed": values}
+
+
 def layer_of(resolved: Resolved, key: str) -> str:
     return next(value.layer for value in resolved.values if value.key == key)
 
@@ -64,9 +69,7 @@ def test_the_rtx5090_layer_is_the_users_sheet() -> None:
 
 
 def test_auto_takes_manual_then_probed_then_fallback() -> None:
-    resolved = resolve(
-        preset("auto"), machine=HERE_GPU, manual={"cuda_streams": 1}, overrides={"infer_batch": 4}
-    )
+    resolved = resolve(**typed("auto", infer_batch=4), machine=HERE_GPU, manual={"cuda_streams": 1})
     keys = ("infer_batch", "cuda_streams", "cpu_cores", "decode_batch")
     layers = ["command line", "manual", "probed", "fallback"]
     assert [layer_of(resolved, key) for key in keys] == layers
@@ -125,21 +128,23 @@ def test_a_preset_for_a_larger_card_uses_the_card_that_is_here() -> None:
          "hw.encode_sessions=13 (manual) is dropped: the driver opens at most 12 encode sessions on "
          "NVIDIA GeForce RTX 4060; using 2 from probed."),
         ({"encode_sessions": -1}, "encode_sessions",
-         "hw.encode_sessions=-1 (manual) is dropped: input should be greater than or equal to 0; "
+         "hw.encode_sessions=-1 (manual) is dropped: it must be a whole number from 0 to 64; "
          "using 2 from probed."),
         ({"decode_sessions": 0}, "decode_sessions",
          "hw.decode_sessions=0 (manual) is dropped: with nvdec in hw.features it must be at least 1; "
          "using 2 from probed."),
         ({"decode_sessions": 500}, "decode_sessions",
-         "hw.decode_sessions=500 (manual) is dropped: input should be less than or equal to 64; "
+         "hw.decode_sessions=500 (manual) is dropped: it must be a whole number from 0 to 64; "
          "using 2 from probed."),
         ({"vram_per_stream_mb": 7000}, "vram_per_stream_mb",
          "hw.vram_per_stream_mb=7000 (manual) is dropped: it is more than hw.vram_limit_gb allows (6144 MB); "
          "using 3000 from probed."),
         ({"cuda_streams": "four"}, "cuda_streams",
-         "hw.cuda_streams=four (manual) is dropped: input should be a valid integer; using 2 from probed."),
+         "hw.cuda_streams=four (manual) is dropped: it must be a whole number from 0 to 64; "
+         "using 2 from probed."),
         ({"cuda_streams": True}, "cuda_streams",
-         "hw.cuda_streams=True (manual) is dropped: input should be a valid integer; using 2 from probed."),
+         "hw.cuda_streams=True (manual) is dropped: it must be a whole number from 0 to 64; "
+         "using 2 from probed."),
         ({"encode_overflow": "sofware"}, "encode_overflow",
          "hw.encode_overflow=sofware (manual) is dropped: it must be 'wait' or 'software'; did you mean "
          "'software'?; using wait from fallback."),
@@ -151,6 +156,9 @@ def test_a_preset_for_a_larger_card_uses_the_card_that_is_here() -> None:
          "using [av, cv2, onnx, onnxruntime] from probed."),
         ({"cpu_cores": 64}, "cpu_cores",
          "hw.cpu_cores=64 (manual) is dropped: this machine has 6; using 6 from probed."),
+        ({"cpu_slots": 7}, "cpu_slots",
+         "hw.cpu_slots=7 (manual) is dropped: a job needs a core, and hw.cpu_cores is 6; "
+         "using 1 from probed."),
         ({"gpus": [CARD, {**CARD, "index": 1}]}, "gpus",
          "hw.gpus=[NVIDIA GeForce RTX 4060, NVIDIA GeForce RTX 4060] (manual) is dropped: this machine "
          "has no GPU 1 (it has 1); using [NVIDIA GeForce RTX 4060] from probed; the other GPU settings of "
@@ -176,12 +184,73 @@ def test_a_layer_that_contradicts_itself_loses_its_streams() -> None:
     )
 
 
-def test_plan_believes_the_layer_that_is_named_but_not_what_cannot_be() -> None:
-    trusted = resolve(preset("rtx5090"), machine=HERE_CPU, overrides={"cuda_streams": -4}, trust=True)
-    assert trusted.hardware.cuda_streams == 4
-    assert trusted.warnings == (
-        "hw.cuda_streams=-4 (command line) is dropped: input should be greater than or equal to 0; "
-        "using 4 from rtx5090.",
+def refused(*, machine: Layer = HERE_CPU, trust: bool = True, **given: Any) -> list[str]:
+    with pytest.raises(RequestError) as caught:
+        resolve(**given, machine=machine, trust=trust)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        ("vram_limit_gb", 99, "NVIDIA GeForce RTX 5090 has only 31.8 GB."),
+        ("vram_limit_gb", -1, "it must be a number above 0."),
+        ("cuda_streams", "abc", "it must be a whole number from 0 to 64."),
+        ("cuda_streams", -4, "it must be a whole number from 0 to 64."),
+        ("decode_sessions", 0, "with nvdec in hw.features it must be at least 1."),
+        ("encode_overflow", "bla", "it must be 'wait' or 'software'."),
+        ("encode_overflow", "softwar", "it must be 'wait' or 'software'; did you mean 'software'?"),
+        ("features", "cuda", "it must be a list of words, such as [cuda]."),
+        ("memory_mb", 1, "it must be a whole number from 128 up."),
+        ("cpu_slots", 500, "a job needs a core, and hw.cpu_cores is 16."),
+    ],
+)
+def test_a_typed_value_that_cannot_be_is_refused(key: str, value: Any, why: str) -> None:
+    sentence = f"hw.{key}: it cannot be {value}: {why} [bad-hardware]"
+    assert refused(**typed("rtx5090", **{key: value})) == [sentence]
+
+
+def test_more_jobs_than_cores_are_refused_but_the_fallbacks_one_core_is_a_guess() -> None:
+    two = resolve(**typed("fallback", cpu_slots=2), machine=HERE_CPU)
+    assert (two.hardware.cpu_slots, two.hardware.cpu_cores) == (2, 1)
+    assert refused(**typed("fallback", cpu_slots=500), trust=False) == [
+        "hw.cpu_slots: it cannot be 500: a job needs a core, and this machine has 6. [bad-hardware]"
+    ]
+
+
+def test_all_typed_values_that_cannot_be_are_told_at_once_and_nothing_that_follows_from_them() -> None:
+    # With the VRAM limit gone the 6000 MB a stream and the 4 streams are not measured against another.
+    values = {"vram_limit_gb": 99, "vram_per_stream_mb": 6000, "decode_sessions": 0, "decod_batch": 4}
+    assert [line.split(":")[0] for line in refused(**typed("rtx5090", **values))] == [
+        "hw.decod_batch", "hw.vram_limit_gb", "hw.decode_sessions",
+    ]  # fmt: skip
+
+
+def test_a_typed_value_is_also_measured_against_the_machine_but_not_for_a_plan() -> None:
+    assert refused(**typed("auto", cpu_cores=64), trust=False) == [
+        "hw.cpu_cores: it cannot be 64: this machine has 6. [bad-hardware]"
+    ]
+    assert resolve(**typed("auto", cpu_cores=64), machine=HERE_CPU, trust=True).hardware.cpu_cores == 64
+
+
+def test_a_typed_place_within_a_key_counts_as_the_key() -> None:
+    config = preset("rtx5090")
+    config["gpus"][0]["vram_mb"] = "much"
+    (sentence,) = refused(config=config, typed=["gpus.0.vram_mb"])
+    assert sentence.startswith("hw.gpus: it cannot be [NVIDIA GeForce RTX 5090]: 0.vram_mb: ")
+
+
+def test_a_name_is_not_typed_but_chosen() -> None:
+    (sentence,) = refused(config={**preset("auto"), "name": "mine"}, typed=["name"])
+    assert sentence == "hw.name: no layer has this key. A layer is chosen by hw=NAME. [unknown-key]"
+
+
+def test_a_presets_own_bad_value_goes_to_the_next_layer() -> None:
+    own = {**preset("rtx5090"), "name": "mine", "cpu_cores": 0}
+    resolved = resolve(own, machine=HERE_CPU, trust=True)
+    assert layer_of(resolved, "cpu_cores") == "probed"
+    assert resolved.warnings[0] == (
+        "hw.cpu_cores=0 (mine) is dropped: it must be a whole number from 1 to 1000; using 6 from probed."
     )
 
 
@@ -192,25 +261,22 @@ def test_plan_does_not_believe_a_manual_layer_that_is_not_named() -> None:
     assert layer_of(named, "cpu_cores") == "manual"
 
 
-def test_an_override_of_a_preset_is_not_taken_for_the_presets_own() -> None:
-    composed = {**preset("rtx5090"), "decode_batch": 0}
-    resolved = resolve(composed, machine=HERE_CPU, overrides={"decode_batch": 0}, trust=True)
-    assert layer_of(resolved, "decode_batch") == "fallback"
-    assert len(resolved.warnings) == 1
-
-
 def test_unknown_keys_get_a_suggestion() -> None:
-    resolved = resolve(preset("auto"), machine=HERE_CPU, overrides={"decod_batch": 4}, manual={"zzz": 1})
+    resolved = resolve(preset("auto"), machine=HERE_CPU, manual={"decod_batch": 4, "zzz": 1})
     assert resolved.warnings[0] == (
-        "hw.decod_batch=4 (command line) is dropped: no layer has this key; did you mean 'decode_batch'?; "
+        "hw.decod_batch=4 (manual) is dropped: no layer has this key; did you mean 'decode_batch'?; "
         "it is ignored."
     )
     assert "the keys are gpus, features" in resolved.warnings[1]
+    assert refused(**typed("auto", decod_batch=4)) == [
+        "hw.decod_batch: no layer has this key. Did you mean 'decode_batch'? [unknown-key]"
+    ]
 
 
 def test_a_gpu_setting_without_a_gpu_says_so() -> None:
-    resolved = resolve(preset("auto"), machine=HERE_CPU, overrides={"cuda_streams": 8})
+    resolved = resolve(**typed("auto", cuda_streams=8), machine=HERE_CPU)
     assert resolved.warnings == ("hw.cuda_streams (command line) has no effect: there is no GPU to use.",)
+    assert len(refused(**typed("auto", cuda_streams="x"))) == 1
 
 
 def test_encode_sessions_for_a_chip_without_an_encoder_are_refused() -> None:
@@ -228,6 +294,19 @@ def test_encode_sessions_for_a_chip_without_an_encoder_are_refused() -> None:
     assert "has no NVENC engine; using 0 from probed" in resolved.warnings[0]
 
 
+def test_every_gpu_must_have_the_engines_since_sessions_are_counted_on_each() -> None:
+    cards = [CARD, {**CARD, "index": 1, "name": "H100", "encode_engines": 0}]
+    values = {**preset("rtx5090"), "name": "both", "gpus": cards, "vram_limit_gb": 6}
+    values["vram_per_stream_mb"] = 1024
+    resolved = resolve(values, machine=HERE_CPU, trust=True)
+    assert resolved.warnings[0] == (
+        "hw.features=[cuda, nvdec, nvenc] (both) is dropped: H100 has no NVENC engine; using [] from probed."
+    )
+    values |= {"features": ["cuda", "nvdec"], "encode_sessions": 0}
+    without = resolve(values, machine=HERE_CPU, trust=True)
+    assert (without.warnings, without.hardware.features) == ((), {"cuda", "nvdec"})
+
+
 def test_memory_may_be_short_of_what_the_kernel_keeps() -> None:
     machine = Layer("probed", {**HERE_GPU.values, "memory_mb": 128887})  # seen beside an H100
     resolved = resolve(preset("auto"), machine=machine, manual={"memory_mb": 131072})
@@ -236,7 +315,7 @@ def test_memory_may_be_short_of_what_the_kernel_keeps() -> None:
 
 def test_only_a_fallback_that_fails_is_an_error() -> None:
     with pytest.raises(RequestError) as caught:
-        resolve({**preset("fallback")}, overrides={"gpus": [CARD], "vram_limit_gb": 0.5}, trust=True)
+        resolve(**typed("fallback", gpus=[CARD], vram_limit_gb=0.5), trust=True)
     (problem,) = caught.value.problems
     assert problem.where == "hw.vram_per_stream_mb"
     assert "it is more than hw.vram_limit_gb allows (512 MB)" in problem.message

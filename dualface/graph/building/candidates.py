@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from dualface.graph.building.request import Asked, Wanted
 from dualface.graph.dag import Passed
@@ -17,21 +18,25 @@ LAST = 1000  # the rank of a candidate that has none
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A kind with valid options that may fill a node's place."""
+    """A kind with valid options that may fill a node's place. ``ignored`` are shared options that
+    this kind does not have."""
 
     name: str
     kind: Kind
     config: NodeConfig
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
     """The choices of a node, best first; those that are out before hardware is looked at; and
-    the ports to go on checking with where there is no choice."""
+    the ports to go on checking with where there is no choice. ``flawed``: what the config got
+    wrong may have put out the very candidate that fits."""
 
     choices: tuple[Choice, ...]
     passed: tuple[Passed, ...]
     ports: Ports | None
+    flawed: bool = False
 
 
 def choices(
@@ -52,6 +57,7 @@ def choices(
             continue
         out = _lookup(one, asked, registry)
         config = None
+        shared: dict[str, Any] = {}
         if isinstance(out, Kind):
             names = option_names(out.config)
             shared = {k: v for k, v in asked.shared.items() if k in names}
@@ -61,8 +67,9 @@ def choices(
         else:
             wrong = [out]
         if config is not None and isinstance(out, Kind):
-            found.append(Choice(one.name, out, config))
-        elif asked.role and _is_its_own_fault(wrong[0], one in joined):
+            ignored = tuple(str(key) for key in asked.shared if key not in shared)
+            found.append(Choice(one.name, out, config, ignored))
+        elif asked.role and _is_its_own_fault(wrong[0], one in joined, bool(asked.wanted)):
             passed.append(Passed(one.name, one.kind, " ".join(p.message for p in wrong), usable=False))
         else:
             fresh += wrong
@@ -72,12 +79,14 @@ def choices(
         message = f"no candidate for '{asked.role}' can be used: {reasons or 'none is installed'}."
         hint = "action=nodes lists the kinds there are."
         problems.append(Problem("no-candidate", asked.where, message, hint))
-    return Choices(tuple(found), tuple(passed), _ports(asked, found, registry))
+    return Choices(tuple(found), tuple(passed), _ports(asked, found, registry), bool(fresh))
 
 
-def _is_its_own_fault(problem: Problem, joined: bool) -> bool:
-    """Whether a candidate is merely put out, because the config is not to blame."""
-    return problem.code == "broken-kind" or (joined and problem.code in ("role-misfit", "missing-option"))
+def _is_its_own_fault(problem: Problem, joined: bool, others: bool) -> bool:
+    """Whether a candidate is merely put out, because the config is not to blame: it did not ask
+    for one that joined in, and where it lists ``others`` it speaks to those."""
+    codes = ("role-misfit", "missing-option", *(("bad-option",) if others else ()))
+    return problem.code == "broken-kind" or (joined and problem.code in codes)
 
 
 def _joined(asked: Asked, registry: Registry) -> tuple[Wanted, ...]:

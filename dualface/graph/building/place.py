@@ -60,7 +60,7 @@ def place(work: Work, asked: Asked, cyclic: bool) -> None:
             passed.append(Passed(choice.name, choice.kind.name, result.why, usable=False))
     whole &= _check_missing(work, asked, (taken[0] if taken else found.choices[0])) and not cyclic
     if taken is None:
-        if whole or all(one.code == "no-hardware" for one in unfit):
+        if not found.flawed and (whole or all(one.code == "no-hardware" for one in unfit)):
             work.problems.append(_nothing_fits(asked, passed, unfit))
         return
     choice, result = taken
@@ -71,7 +71,11 @@ def place(work: Work, asked: Asked, cyclic: bool) -> None:
         return
     dropped = {port: str(ref) for port, ref in asked.inputs.items() if port not in choice.kind.ports.inputs}
     work.placed[asked.name] = replace(
-        node, candidate=choice.name, passed=tuple(passed), dropped=dropped or None
+        node,
+        candidate=choice.name,
+        passed=tuple(passed),
+        dropped=dropped or None,
+        ignored=choice.ignored,
     )
     for port, (producer, output, have) in wires.items():
         want = result.inputs.get(port)
@@ -185,8 +189,9 @@ def _node(name: str, choice: Choice, result: Fit, problems: list[Problem], where
     cls, config = choice.kind.cls, choice.config
     try:
         lookahead, state = cls.lookahead(config), cls.state(config)
+        cls.size(config, 1920, 1080)  # the scheduler asks for it, and could not say whose fault it is
     except Exception as error:
-        message = f"{choice.kind.name} breaks when asked for its look-ahead or state: {error}."
+        message = f"{choice.kind.name} breaks when asked for its look-ahead, state or size: {error}."
         hint = f"This is a fault of {choice.kind.package}, not of the config."
         problems.append(Problem("broken-kind", where, message, hint))
         return None

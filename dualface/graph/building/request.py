@@ -81,6 +81,8 @@ def read_request(config: Any, problems: list[Problem]) -> Request:
         return Request(str(config.get("name")), {})
     asked: dict[str, Asked] = {}
     unread: set[str] = set()
+    # Nodes that say what they are: an option of a mistyped node makes one that does not.
+    whole = [str(n) for n, one in nodes.items() if isinstance(one, Mapping) and {"kind", "auto"} & {*one}]
     for name, node in nodes.items():
         where = f"graph.nodes.{name}"
         if not isinstance(name, str) or not name.isidentifier():
@@ -91,14 +93,16 @@ def read_request(config: Any, problems: list[Problem]) -> Request:
             hint = f"Write {name}: {{kind: ..., inputs: {{...}}}}."
             problems.append(Problem("bad-node", where, f"{show(node)} is no node.", hint))
             unread.add(name)
-        elif (one := _read_node(name, node, where, problems)) is not None:
+        elif (one := _read_node(name, node, where, whole, problems)) is not None:
             asked[name] = one
         else:
             unread.add(name)
     return Request(str(config.get("name") or ""), asked, frozenset(unread))
 
 
-def _read_node(name: str, node: Mapping[Any, Any], where: str, problems: list[Problem]) -> Asked | None:
+def _read_node(
+    name: str, node: Mapping[Any, Any], where: str, others: list[str], problems: list[Problem]
+) -> Asked | None:
     enabled = node.get("enabled", True)
     if not isinstance(enabled, bool):
         message = f"{show(enabled)} is not true or false."
@@ -124,6 +128,8 @@ def _read_node(name: str, node: Mapping[Any, Any], where: str, problems: list[Pr
         if not _is_text(kind):
             said = "it has no kind" if kind is None else f"{show(kind)} is no kind"
             hint = "Write kind: <role>/<name>; action=nodes lists the kinds there are."
+            if kind is None and "inputs" not in node and (near := nearest(name, others)):
+                hint = f"Did you mean the node '{near}'? {hint}"
             problems.append(Problem("no-kind", where, f"{said}.", hint))
             return None
         return Asked(name, where, "", (Wanted("", str(kind), options, where),), {}, inputs)

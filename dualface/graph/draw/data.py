@@ -62,6 +62,7 @@ def node_data(node: GraphNode) -> dict[str, Any]:
         "inputs": {name: str(type_) for name, type_ in node.inputs.items()},
         "outputs": {name: str(type_) for name, type_ in node.outputs.items()},
         "dropped": dict(node.dropped or {}),
+        "ignored": list(node.ignored),
         "passed": [plain(passed) for passed in node.passed],
         "needs": plain(node.needs),
         "lookahead": node.lookahead,
@@ -110,8 +111,8 @@ def changed_options(node: GraphNode) -> dict[str, Any]:
 
 
 def picture_sizes(graph: Graph, video: Video | None) -> dict[str, tuple[int, int]]:
-    """Width and height of the pictures that each node gives, where they are known: the video's,
-    or those of the layout of a node that has one and takes pictures."""
+    """Width and height of the pictures that each node gives, where they are known: made of the
+    video's, or those of its layout."""
     sizes: dict[str, tuple[int, int]] = {}
     for node in graph.nodes:
         layout = getattr(node.config, "layout", None)
@@ -119,7 +120,7 @@ def picture_sizes(graph: Graph, video: Video | None) -> dict[str, tuple[int, int
         if isinstance(layout, Layout):
             sizes[node.name] = layout.width, layout.height
         elif fed:
-            sizes[node.name] = fed[0]
+            sizes[node.name] = node.kind.cls.size(node.config, *fed[0])
         elif video is not None and not graph.into(node.name):
             sizes[node.name] = video.width + video.width % 2, video.height + video.height % 2
     return sizes

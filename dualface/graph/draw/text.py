@@ -87,6 +87,8 @@ def _about(graph: Graph, node: GraphNode, sizes: dict[str, tuple[int, int]]) -> 
         yield f"{label}{type_}{f', {size} a frame' if size else ''} → {readers}"
     if changed := changed_options(node):
         yield "options " + " ".join(f"{key}={option_words(value)}" for key, value in changed.items())
+    if node.ignored:
+        yield f"does not have the shared option{'s' * (len(node.ignored) > 1)} {', '.join(node.ignored)}"
     for port, source in (node.dropped or {}).items():
         yield f"does not read {port} ({source})"
     for passed in node.passed:

@@ -1,0 +1,85 @@
+"""Whether the files that a run will write can be written; asked before anything starts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
+from pathlib import Path
+
+from dualface.actions.prepare import graphs
+from dualface.graph.dag import Graph
+from dualface.graph.errors import Problem, RequestError
+from dualface.graph.job import Job
+from dualface.graph.plan import Plan
+
+
+def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
+    """Raise `RequestError` with everything that would go wrong with files and jobs, and make the
+    outputs' folders when nothing would."""
+    problems: list[Problem] = []
+    owners: dict[str, Job] = {}
+    inputs = {os.path.realpath(job.input): job for job in jobs}
+    outputs: dict[Path, None] = {}
+    for job in jobs:
+        # One of the graphs runs the job: what each of them writes is written once.
+        for path in reduce(or_, (_writes(graph, job) for graph in graphs(plan))).elements():
+            outputs[path] = None
+            real = os.path.realpath(path)
+            if real in owners:
+                other = owners[real]
+                message = f"{other.input} and {job.input} would both write {path}."
+                problems.append(
+                    Problem("same-output", "output", message, "Use {name} or {index} in output=.")
+                )
+            owners[real] = job
+            if real in inputs or any(_same(path, other.input) for other in jobs):
+                message = f"{path} is one of the inputs, and inputs are never overwritten."
+                problems.append(Problem("output-is-input", "output", message, "Choose another output=."))
+            elif path.is_dir():
+                problems.append(Problem("output-folder", "output", f"{path} is a folder.", "Name a file."))
+            elif path.exists() and not overwrite:
+                message = f"{path} exists already."
+                problems.append(Problem("exists", "output", message, "Say overwrite=true to replace it."))
+    if not problems:
+        problems += _make_folders(dict.fromkeys(path.parent for path in outputs))
+    if problems:
+        raise RequestError(dict.fromkeys(problems))
+
+
+def _make_folders(folders: Iterable[Path]) -> list[Problem]:
+    """Make them and try to write there; with a problem, those that were made go again."""
+    made: list[Path] = []
+    problems: list[Problem] = []
+    for folder in folders:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        doing = "made"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            made += missing
+            doing = "written to"
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            message = f"the folder {folder} cannot be {doing}: {error.strerror}."
+            problems.append(Problem("output-folder", "output", message, "Choose another output=."))
+    if problems:
+        for path in sorted(made, reverse=True):
+            with contextlib.suppress(OSError):
+                path.rmdir()
+    return problems
+
+
+def _same(path: Path, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)
+    except OSError:
+        return False
+
+
+def _writes(graph: Graph, job: Job) -> Counter[Path]:
+    return Counter(path for node in graph.nodes for path in node.kind.cls.writes(node.config, job))

@@ -1,0 +1,80 @@
+"""Hydra's loader of configs with dualface's rules: every file is looked at (`dualface.guard`) where it
+was put and before it is merged, so before Hydra acts on anything.
+
+It is pickled into the processes of a parallel sweep, so the rules hold there too.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import hydra._internal.hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import OmegaConf, open_dict
+
+from dualface.graph.errors import RequestError
+from dualface.guard import file_problem, typed_problem
+from dualface.paths import conf_dir
+from dualface.sentences import problems_of
+
+REFUSED = "refused"  # the key of a config that stands for one that cannot be composed
+
+
+class Loader(ConfigLoaderImpl):
+    """Raises `RequestError` for a config file that sets what it may not."""
+
+    def _load_single_config(self, default: Any, repo: Any) -> Any:
+        result = super()._load_single_config(default, repo)
+        if _trusted(result.path, default.config_path):
+            return result
+        config = OmegaConf.to_container(result.config, resolve=False)
+        reached = [str(key) for key in config] if isinstance(config, dict) else []
+        # An override of another file's choice shows in the list alone.
+        defaults = [_path(item) for item in result.defaults_list or ()]
+        group, _, _ = default.config_path.rpartition("/")
+        file = Path(result.path.removeprefix("file://"), f"{default.config_path.removesuffix('.yaml')}.yaml")
+        if problem := file_problem(str(file), group.split("/")[0], config, reached, defaults):
+            raise RequestError([problem])
+        return result
+
+    def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
+        """One run of a sweep. What is wrong with it is told by that run (`REFUSED`), so that the
+        others go on."""
+        try:
+            # What a sweeper adds of its own (hydra.sweeper.params) was not looked at when typed.
+            keys = [text.lstrip("+~").partition("=") for text in sweep_overrides]
+            if problems := [p for key, _, value in keys if (p := typed_problem(key, value))]:
+                raise RequestError(problems)
+            return super().load_sweep_config(master_config, sweep_overrides)
+        except Exception as error:
+            told = problems_of(error)
+            if told is None:
+                raise
+            config = copy.deepcopy(master_config)
+            with open_dict(config):
+                config.hydra.overrides.task = list(sweep_overrides)
+                config[REFUSED] = [dataclasses.asdict(problem) for problem in told]
+            return config
+
+
+def install() -> None:
+    """Make Hydra load configs by `Loader`."""
+    hydra._internal.hydra.ConfigLoaderImpl = Loader  # type: ignore[attr-defined]
+
+
+def _trusted(source: str, path: str) -> bool:
+    """Whether the config ``path`` of ``source`` is dualface's, Hydra's or an installed plugin's of Hydra."""
+    # A path with dots or a root may lead out of any folder.
+    if not re.fullmatch(r"[\w-]+(/[\w-]+)*", path):
+        return False
+    return source == f"file://{conf_dir()}" or source.startswith(
+        ("structured://", "pkg://hydra.conf", "pkg://hydra_plugins.")
+    )
+
+
+def _path(item: Any) -> str:
+    return str(getattr(item, "group", None) or getattr(item, "path", None) or "")
