@@ -1,20 +1,13 @@
-"""Encoding by NVENC: against a stand-in that encodes in software, and the list of what is relied on.
-
-Nothing here runs the chip but the last test, where there is one.
-"""
+"""Files that encode/nvenc writes, against a stand-in of the chip that encodes in software."""
 
 from __future__ import annotations
 
-import dataclasses
 import gc
-import importlib.util
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,93 +15,23 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import yaml
+from conftest import ROOT
 from media import Film, Sound, copy, decoded, make, tracks, video_times
-from standins import nvenc_contract as contract
-from standins.device import STREAM, Device, DeviceArray
-from standins.pynvvideocodec import Chip
+from standins.machine import CARD, Machine
 
-from dualface.graph import node as nodes
-from dualface.graph.build import build
-from dualface.graph.errors import DeviceError
-from dualface.graph.execute import JobResult, execute
-from dualface.graph.hardware import Gpu, Hardware
 from dualface.graph.job import Job
-from dualface.graph.registry import Registry, kind_of, node
-from dualface.graph.schedule import schedule
-from dualface.graph.types import NV12, Cuda, Video
+from dualface.graph.types import Video
 from dualface.nodes.decode.probe import probe
-from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
 from dualface.nodes.encode.nvenc import Nvenc, NvencConfig, options
-from dualface.nodes.encode.session import Session
-from dualface.nodes.encode.x264 import X264, X264Config
-from dualface.nodes.roles import Decoded
-
-CARD = Hardware(
-    "stand-in", cpu_cores=8, memory_mb=16_000, gpus=(Gpu(0, "Stand-in", 32_607, "12.0", 2, 3),),
-    features=frozenset({"cuda", "nvdec", "nvenc"}), packages=frozenset({"PyNvVideoCodec", "av"}),
-    cuda_streams=4, decode_sessions=4, encode_sessions=2, vram_limit_mb=24_576, vram_per_stream_mb=6144,
-    decode_batch=4,
-)  # fmt: skip
-
-
-INPUTS = {"frames": "decode.frames", "source": "decode.source"}
-
-
-@dataclasses.dataclass
-class Machine:
-    """A card that is not there: its memory, its encoder, and a way to run jobs on it."""
-
-    device: Device
-    chip: Chip
-    decode: type[Any]
-
-    def run(self, jobs: Sequence[Job], **given: Any) -> tuple[JobResult, ...]:
-        kinds = [kind_of(self.decode), kind_of(Nvenc), kind_of(X264)]
-        config = {
-            "name": "copy",
-            "nodes": {
-                "decode": {"kind": self.decode.kind},
-                "encode": {"kind": "encode/nvenc", "inputs": INPUTS, **given},
-            },
-        }  # fmt: skip
-        graph = build(config, CARD, Registry({kind.name: kind for kind in kinds}, {}))
-        plan = schedule(graph, CARD, jobs)
-        return execute(plan, open_device=lambda gpu: nodes.Device(gpu, STREAM))
-
-    def copy(self, source: Path, target: Path, **given: Any) -> JobResult:
-        (result,) = self.run([probe(source, output=target, name="x")], **given)
-        return result
+from dualface.nodes.encode.x264 import X264Config
 
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    device = Device()
-    chip = Chip(device)
-    monkeypatch.setitem(sys.modules, "PyNvVideoCodec", chip.module)
-
-    @node("decode/standin")
-    class Standin(nodes.Node[PyavConfig]):
-        """decode/pyav, with its pictures put on the device."""
-
-        @staticmethod
-        def needs(config: Any, memory: Any) -> nodes.Needs:
-            return nodes.Needs(engine="nvdec", resources={"decode_sessions": 1})
-
-        def open(self, context: nodes.Context) -> None:
-            self.inner = PyavDecode(self.config)
-            self.inner.open(context)
-
-        def process(self) -> Decoded[NV12, Cuda] | None:
-            out = self.inner.process()
-            if out is None:
-                return None
-            frames: Any = dataclasses.replace(out.frames, data=device.put(out.frames.data))
-            return Decoded(frames, out.source)
-
-        def close(self) -> None:
-            self.inner.close()
-
-    return Machine(device, chip, Standin)
+    made = Machine()
+    monkeypatch.setitem(sys.modules, "PyNvVideoCodec", made.chip.module)
+    return made
 
 
 def pictures(path: Path) -> list[np.ndarray[Any, Any]]:
@@ -249,21 +172,31 @@ def test_the_users_sheet_is_the_default() -> None:
 
 def test_options_reach_the_encoder(machine: Machine, tmp_path: Path) -> None:
     source = make(tmp_path / "a.mp4")
-    given = {"effort": 6, "tuning": "high_quality", "rate": "vbr", "quality": 23, "bitrate": 0}
-    machine.copy(source, tmp_path / "1.mp4", **given, max_bitrate=40_000_000, gop=250)
-    machine.copy(source, tmp_path / "2.mp4", rate="constqp", qp=30, codec="av1")
-    one, two = machine.chip.options
-    assert (
-        one.items()
-        >= {"preset": "P6", "rc": "vbr", "cq": "23.0", "maxbitrate": "40000000", "bitrate": "0"}.items()
-    )
-    assert two.items() >= {"rc": "constqp", "constqp": "30", "use_ivf_container": "0", "gpu_id": "0"}.items()
-    assert "bitrate" not in two
+    sheets = {
+        "quality": yaml.safe_load((ROOT / "conf/node/encode/nvenc_quality.yaml").read_text()),
+        "vbr": {"rate": "vbr", "bitrate": 4_000_000, "max_bitrate": 9_000_000, "tuning": "ultra_low_latency"},
+        "av1": {"rate": "constqp", "quality": 100, "codec": "av1"},
+    }
+    for name, given in sheets.items():
+        assert machine.copy(source, tmp_path / f"{name}.mp4", **given).error == ""
+    quality, vbr, av1 = machine.chip.options
+    common = {"bf": "0", "fps": "30", "gpu_id": "0"}
+    assert quality == common | {
+        "codec": "h264", "preset": "P6", "tuning_info": "high_quality", "rc": "vbr", "cq": "23", "gop": "250",
+    }  # fmt: skip
+    assert vbr == common | {
+        "codec": "h264", "preset": "P4", "tuning_info": "ultra_low_latency", "rc": "vbr",
+        "bitrate": "4000000", "maxbitrate": "9000000", "gop": "30",
+    }  # fmt: skip
+    assert av1 == common | {
+        "codec": "av1", "preset": "P4", "tuning_info": "low_latency", "rc": "constqp", "constqp": "100",
+        "gop": "30", "use_ivf_container": "0",
+    }  # fmt: skip
 
 
 WRONG = [
-    {"effort": 8}, {"gop": 0}, {"qp": 52}, {"qp": -1}, {"bitrate": 0}, {"quality": 20.0},
-    {"max_bitrate": 9_000_000}, {"rate": "vbr", "max_bitrate": 1000}, {"rate": "vbr", "quality": 52.0},
+    {"effort": 8}, {"gop": 0}, {"quality": 52}, {"quality": 0}, {"bitrate": 0}, {"max_bitrate": 9_000_000},
+    {"rate": "vbr", "max_bitrate": 1000}, {"codec": "av1", "rate": "constqp", "quality": 256},
 ]  # fmt: skip
 
 
@@ -363,147 +296,3 @@ def test_no_more_sessions_than_the_plan_has(machine: Machine, tmp_path: Path) ->
     assert {result.status for result in machine.run(jobs)} == {"done"}
     assert machine.chip.most <= CARD.encode_sessions
     assert machine.chip.flushed == [True] * 6
-
-
-# The session by itself, and what the stand-in is there to catch.
-
-
-def noise(n: int = 4, seed: int = 0) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(seed).integers(0, 255, (n, 192, 160), np.uint8)
-
-
-def session(height: int = 128) -> Session:
-    return Session(nodes.Device(0, STREAM), 160, height, options(NvencConfig(), Fraction(30)))
-
-
-def test_frames_are_held_until_they_are_read_and_no_longer(machine: Machine) -> None:
-    one = session()
-    alive = []
-    got = []
-    for k in range(6):
-        got += [coded.index for coded in one.encode(machine.device.put(noise(2, k)))]
-        gc.collect()
-        alive.append(len(machine.device.alive))
-    assert got == list(range(9)), "three frames wait in the encoder"
-    assert alive == [1, 2, 2, 2, 2, 2]
-    assert [coded.index for coded in one.finish()] == [9, 10, 11]
-    assert len(machine.device.alive) == 0
-
-
-def test_views_of_a_larger_batch(machine: Machine) -> None:
-    one, batch = session(), machine.device.put(noise(8))
-    assert len([*one.encode(batch[:3]), *one.encode(batch[3:]), *one.finish()]) == 8
-
-
-PIXELS = {
-    "another size": noise()[:, :96],
-    "another type": noise().astype(np.uint16),
-    "rows with gaps": np.zeros((4, 192, 320), np.uint8)[:, :, :160],
-    "every second row": np.zeros((4, 384, 160), np.uint8)[:, ::2],
-}
-
-
-@pytest.mark.parametrize("pixels", PIXELS.values(), ids=PIXELS)
-def test_pictures_it_cannot_take_are_the_callers_fault(
-    machine: Machine, pixels: np.ndarray[Any, Any]
-) -> None:
-    with pytest.raises(ValueError, match="frames"):
-        list(session().encode(DeviceArray(pixels, pixels)))
-
-
-def test_the_stand_in_notices_what_the_chip_would_not(machine: Machine) -> None:
-    def start() -> tuple[Session, DeviceArray]:
-        one, batch = session(), machine.device.put(noise(2))
-        list(one.encode(batch))
-        return one, batch
-
-    one, batch = start()
-    batch.host[1, 5, 5] ^= 1
-    with pytest.raises(DeviceError, match="overwritten before it was read"):
-        list(one.finish())
-    one, batch = start()
-    one._held.clear()
-    del batch
-    gc.collect()
-    with pytest.raises(DeviceError, match="given back"):
-        list(one.finish())
-    one, batch = start()
-    one._next = 0
-    with pytest.raises(DeviceError, match="frame 0 after frame 1"):
-        list(one.encode(batch))
-    one, batch = start()
-    list(one.finish())
-    with pytest.raises(DeviceError, match="nothing may follow EndEncode"):
-        list(one.encode(batch))
-    one = session()
-    with pytest.raises(DeviceError, match="not the device's memory"):
-        list(one.encode(DeviceArray(noise())))
-    with pytest.raises(DeviceError, match="default stream"):
-        Session(nodes.Device(0, 0), 160, 128, options(NvencConfig(), None))
-    with pytest.raises(DeviceError, match="no option"):
-        Session(nodes.Device(0, STREAM), 160, 128, options(NvencConfig(), None) | {"profile": "high"})
-
-
-# The contract, for the stand-in and for the real module.
-
-
-def test_the_stand_in_keeps_the_contract() -> None:
-    assert list(contract.faults(Chip(Device()).module)) == []
-
-
-def test_only_what_is_in_the_contract_is_used() -> None:
-    for config in (
-        NvencConfig(),
-        NvencConfig(codec="av1", rate="constqp"),
-        NvencConfig(codec="hevc", rate="vbr", quality=20.0, max_bitrate=9_000_000),
-    ):
-        for effort in range(1, 8):
-            for key, value in options(dataclasses.replace(config, effort=effort), None).items():
-                assert key in contract.OPTIONS
-                assert value in contract.VALUES.get(key, (value,))
-
-
-def installed_package() -> Path:
-    spec = importlib.util.find_spec("PyNvVideoCodec")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.skip("PyNvVideoCodec is not installed")
-    return Path(spec.submodule_search_locations[0])
-
-
-def test_the_installed_package_has_every_name() -> None:
-    assert list(contract.strings_missing(installed_package())) == []
-
-
-def real() -> Any:
-    installed_package()
-    try:
-        import PyNvVideoCodec
-    except Exception as error:
-        pytest.skip(f"PyNvVideoCodec does not start here: {str(error).splitlines()[0]}")
-    return PyNvVideoCodec
-
-
-def test_the_real_module_keeps_the_contract() -> None:
-    assert list(contract.faults(real())) == []
-
-
-@pytest.mark.gpu
-@pytest.mark.parametrize("codec", ["h264", "hevc", "av1"])
-def test_the_chip_encodes_or_says_why_not(codec: str) -> None:
-    real()
-    cupy = pytest.importorskip("cupy")
-    stream = cupy.cuda.Stream(non_blocking=True)
-    chosen = options(NvencConfig(codec=codec), Fraction(30))  # type: ignore[arg-type]
-    with stream:
-        batch = cupy.asarray(np.random.default_rng(0).integers(0, 255, (8, 540, 640), np.uint8))
-        try:
-            one = Session(nodes.Device(0, stream.ptr), 640, 360, chosen)
-        except DeviceError as error:
-            pytest.skip(str(error))
-        coded = [*one.encode(batch), *one.encode(batch), *one.finish()]
-    assert [c.index for c in coded] == list(range(16))
-    assert coded[0].key
-    with av.open(io.BytesIO(b"".join(c.data for c in coded)), format={"av1": "obu"}.get(codec, codec)) as f:
-        assert len(list(f.decode(video=0))) == 16
-        if codec == "h264":
-            assert f.streams.video[0].profile == "High"

@@ -10,6 +10,7 @@ x265's or SVT-AV1's work, Annex B or OBUs, headers in band.
 from __future__ import annotations
 
 import ctypes
+import threading
 import types
 import zlib
 from collections import deque
@@ -67,6 +68,7 @@ class Chip:
 
     def __init__(self, device: Device, limit: int = 12, refuse: int = 0, fail_at: int | None = None) -> None:
         self.device, self.limit, self.refuse, self.fail_at = device, limit, refuse, fail_at
+        self.lock = threading.RLock()  # sessions are closed by whoever drops them
         self.open = self.most = 0
         self.flushed: list[bool] = []  # whether each closed session was flushed
         self.options: list[dict[str, str]] = []
@@ -103,7 +105,12 @@ class _Encoder:
         given: dict[str, str],
     ) -> None:
         self.chip, self.flushed, self.opened = chip, False, False
-        code = chip.refuse or (10 if chip.open >= chip.limit else 0)
+        with chip.lock:
+            code = chip.refuse or (10 if chip.open >= chip.limit else 0)
+            if not code:
+                self.opened = True
+                chip.open += 1
+                chip.most = max(chip.most, chip.open)
         if code:
             call = "m_nvenc.nvEncOpenEncodeSessionEx(&encodeSessionExParams, &hEncoder)"
             raise failure("PyNvEncoderCaps", code, f"{call} returned error {code}")
@@ -120,10 +127,7 @@ class _Encoder:
         self.waiting: deque[tuple[int, int, int]] = deque()  # number, address, checksum
         self.last = -1
         self.codec = self._open_codec()
-        chip.open += 1
-        chip.most = max(chip.most, chip.open)
         chip.options.append(given)
-        self.opened = True
 
     def _open_codec(self) -> Any:
         name, options = ENCODERS[self.given["codec"]]
@@ -134,15 +138,17 @@ class _Encoder:
         codec.time_base = 1 / codec.framerate
         codec.gop_size, codec.max_b_frames = int(self.given["gop"]), 0
         if self.given["rc"] == "constqp":
-            options = {**options, "qp": self.given["constqp"]}
-        elif name != "libsvtav1" and int(self.given["bitrate"]):  # SVT has no low delay with it
+            scale = 4 if name == "libsvtav1" else 1  # SVT counts quantisers to 63
+            options = {**options, "qp": str(int(self.given["constqp"]) // scale)}
+        elif name != "libsvtav1" and "bitrate" in self.given:  # SVT has no low delay with it
             codec.bit_rate = int(self.given["bitrate"])
         codec.options = options
         return codec
 
     def __del__(self) -> None:
         if self.opened:
-            self.chip.open -= 1
+            with self.chip.lock:
+                self.chip.open -= 1
             self.chip.flushed.append(self.flushed)
 
     def Encode(self, frame: Any, picParams: Any = None) -> list[dict[str, Any]]:

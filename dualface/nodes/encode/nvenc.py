@@ -27,27 +27,24 @@ class NvencConfig(WrittenConfig):
     codec: Literal["h264", "hevc", "av1"] = "h264"  # what is written; av1 from the RTX 40 series on
     effort: int = 4  # NVENC's preset: 1 (P1) is fastest, 7 (P7) best
     tuning: Literal["high_quality", "low_latency", "ultra_low_latency"] = "low_latency"  # NVENC's tuning
-    rate: Literal["cbr", "vbr", "constqp"] = "cbr"  # constant bit rate, variable, or constant quantiser
-    bitrate: int = 5_000_000  # bits a second; with vbr the mean, or 0 for none when quality is given
-    max_bitrate: int | None = None  # with vbr, the most bits a second
-    quality: float | None = None  # with vbr, the quality to keep to: lower is better, 1..51
-    qp: int = 23  # with constqp, the quantiser: lower is better, 0..51 (AV1: 0..255)
+    rate: Literal["cbr", "vbr", "quality", "constqp"] = "cbr"  # what is kept to: bits, or quality
+    bitrate: int = 5_000_000  # bits a second, for cbr and (as the mean) vbr
+    max_bitrate: int | None = None  # the most bits a second, for vbr
+    quality: int = 23  # for quality and constqp: lower is better and larger, 1..51 (constqp of av1: 1..255)
     gop: int = 30  # frames from one key frame to the next
 
     def __post_init__(self) -> None:
         if not 1 <= self.effort <= 7:
             raise ValueError(f"effort is {self.effort}; it goes from 1 (fastest) to 7 (best)")
-        most = 255 if self.codec == "av1" else 51
-        if not 0 <= self.qp <= most:
-            raise ValueError(f"qp is {self.qp}; for {self.codec} it goes from 0 to {most}")
+        most = 255 if (self.codec, self.rate) == ("av1", "constqp") else 51
+        if not 1 <= self.quality <= most:
+            raise ValueError(f"quality is {self.quality}; it goes from 1 (best) to {most}")
         if self.gop < 1:
             raise ValueError(f"gop is {self.gop}; it is at least 1")
-        if self.rate != "vbr" and (self.quality is not None or self.max_bitrate is not None):
-            raise ValueError(f"quality and max_bitrate are for rate=vbr, not for rate={self.rate}")
-        if self.quality is not None and not 1 <= self.quality <= 51:
-            raise ValueError(f"quality is {self.quality:g}; it goes from 1 (best) to 51")
-        if self.rate != "constqp" and self.bitrate < 1 and self.quality is None:
+        if self.bitrate < 1:
             raise ValueError(f"bitrate is {self.bitrate}; it is at least 1 bit a second")
+        if self.max_bitrate is not None and self.rate != "vbr":
+            raise ValueError(f"max_bitrate is for rate=vbr, not for rate={self.rate}")
         if self.max_bitrate is not None and self.max_bitrate < self.bitrate:
             raise ValueError(f"max_bitrate is {self.max_bitrate}, less than bitrate ({self.bitrate})")
 
@@ -65,8 +62,8 @@ class Nvenc(Written[NvencConfig]):
     def needs(config: Any, memory: Memory) -> Needs:
         return Needs(
             engine="nvenc",
-            features=("nvenc", "cuda"),
-            packages=("PyNvVideoCodec", "av"),
+            features=("nvenc",),
+            packages=("PyNvVideoCodec",),
             resources={"encode_sessions": 1},
             vram_mb=SESSION_MB,
             frame_buffers=DELAY + 1,
@@ -165,17 +162,17 @@ def options(config: NvencConfig, frame_rate: Fraction | None) -> dict[str, str]:
         "codec": config.codec,
         "preset": f"P{config.effort}",
         "tuning_info": config.tuning,
-        "rc": config.rate,
         "gop": config.gop,
         "bf": 0,
         "fps": frame_rate or 30,
     }
-    if config.rate == "constqp":
-        given["constqp"] = config.qp
-    else:
-        given["bitrate"] = config.bitrate
-    if config.rate == "vbr":
-        given |= {"maxbitrate": config.max_bitrate, "cq": config.quality}
+    # With cq, PyNvVideoCodec leaves out both bit rates, whatever they are.
+    given |= {
+        "cbr": {"rc": "cbr", "bitrate": config.bitrate},
+        "vbr": {"rc": "vbr", "bitrate": config.bitrate, "maxbitrate": config.max_bitrate},
+        "quality": {"rc": "vbr", "cq": config.quality},
+        "constqp": {"rc": "constqp", "constqp": config.quality},
+    }[config.rate]
     if config.codec == "av1":
         given["use_ivf_container"] = 0  # OBUs alone
     return {key: str(value) for key, value in given.items() if value is not None}
