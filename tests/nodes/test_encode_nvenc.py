@@ -16,7 +16,6 @@ import av
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT
 from media import Film, Sound, copy, decoded, make, tracks, video_times
 from standins.machine import CARD, Machine
 
@@ -25,6 +24,8 @@ from dualface.graph.types import Video
 from dualface.nodes.decode.probe import probe
 from dualface.nodes.encode.nvenc import Nvenc, NvencConfig, options
 from dualface.nodes.encode.x264 import X264Config
+
+CONF = Path(__file__).parents[2] / "conf" / "node" / "encode"
 
 
 @pytest.fixture
@@ -173,7 +174,9 @@ def test_the_users_sheet_is_the_default() -> None:
 def test_options_reach_the_encoder(machine: Machine, tmp_path: Path) -> None:
     source = make(tmp_path / "a.mp4")
     sheets = {
-        "quality": yaml.safe_load((ROOT / "conf/node/encode/nvenc_quality.yaml").read_text()),
+        "quality": yaml.safe_load(
+            (Path(__file__).parents[2] / "conf/node/encode/nvenc_quality.yaml").read_text()
+        ),
         "vbr": {"rate": "vbr", "bitrate": 4_000_000, "max_bitrate": 9_000_000, "tuning": "ultra_low_latency"},
         "av1": {"rate": "constqp", "quality": 100, "codec": "av1"},
     }

@@ -62,7 +62,7 @@ class Nvenc(Written[NvencConfig]):
     def needs(config: Any, memory: Memory) -> Needs:
         return Needs(
             engine="nvenc",
-            features=("nvenc",),
+            features=("nvenc", "cuda"),
             packages=("PyNvVideoCodec",),
             resources={"encode_sessions": 1},
             vram_mb=SESSION_MB,
