@@ -39,7 +39,6 @@ class Elementary:
         with av.open(io.BytesIO(_filtered(says, codec, first)), format=RAW[codec]) as raw:
             source = raw.streams.video[0]
             self.profile = str(source.profile or "")
-            self.width, self.height = source.width, source.height
             if codec == "av1":
                 # There is no encoder's context to make a template of.
                 self.stream = container.add_mux_stream(codec, rate=video.frame_rate)

@@ -88,6 +88,7 @@ class Nvenc(Written[NvencConfig]):
         self.session: Session | None = None
         self.stream: Elementary | None = None
         self.video: Video | None = None
+        self.media: Any = None
         self.times: dict[int, int] = {}  # when the frames in the encoder are shown
         self.frames = 0
         self.early: list[Any] = []  # packets of the source from before the output has its streams
@@ -97,7 +98,7 @@ class Nvenc(Written[NvencConfig]):
             rows, width = frames.data.shape[1:]
             chosen = options(self.config, frames.video.frame_rate)
             self.session = self._blamed(lambda: Session(self.device, width, rows * 2 // 3, chosen))
-            self.video, self.source = frames.video, source
+            self.video, self.media = frames.video, source.media
         for pts in frames.pts.tolist():
             self.times[self.frames] = pts
             self.frames += 1
@@ -118,7 +119,7 @@ class Nvenc(Written[NvencConfig]):
         session, self.session = getattr(self, "session", None), None
         if session is not None:
             session.close()
-        self.early, self.stream = [], None
+        self.early, self.stream, self.media = [], None, None
         super().close()
 
     def _write(self, coded: Iterable[Coded]) -> None:
@@ -135,7 +136,7 @@ class Nvenc(Written[NvencConfig]):
         assert self.video is not None
         made = Elementary(self.output.container, self.config.codec, first.data, self.video)
         self.context.report("codec", f"{self.config.codec} {made.profile}".strip())
-        self.output.carry(self.source.media, self.config.audio == "copy")
+        self.output.carry(self.media, self.config.audio == "copy")
         self.stream = made
 
     def _copy(self) -> None:
