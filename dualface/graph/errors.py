@@ -62,3 +62,8 @@ class Gathered:
 
 class InputError(Exception):
     """One job's input, output or data is at fault; other jobs go on. The text is one sentence."""
+
+
+class DeviceError(InputError):
+    """The machine is at fault, not the job: a session that was refused, a device that gave up.
+    Another candidate for the node's role may do the same job."""

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Literal
 
 import av
 import cv2
 import numpy as np
 
-from dualface.graph.job import Job
-from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.node import Context, Needs
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
 from dualface.nodes.buffers import Pixels
 from dualface.nodes.decode.color import MATRIX, PRIMARIES, RANGE, TRANSFER, number
-from dualface.nodes.encode.mux import Output, check_output
+from dualface.nodes.encode.written import Written, WrittenConfig
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
@@ -27,7 +25,7 @@ Tune = Literal["film", "animation", "grain", "stillimage", "fastdecode", "zerola
 
 
 @dataclass
-class X264Config(NodeConfig):
+class X264Config(WrittenConfig):
     """Software H.264 by x264."""
 
     crf: float = 23.0  # quality: lower is better and larger, 0..51
@@ -35,7 +33,6 @@ class X264Config(NodeConfig):
     tune: Tune | None = None  # x264's tuning for a kind of picture
     profile: Literal["baseline", "main", "high"] | None = None  # H.264 profile; x264 chooses when null
     keyint: int | None = None  # most frames between key frames; x264 takes 250 when null
-    audio: Literal["copy", "none"] = "copy"  # copy every sound track bit for bit, or leave sound out
 
     def __post_init__(self) -> None:
         if not 0 <= self.crf <= 51:
@@ -45,7 +42,7 @@ class X264Config(NodeConfig):
 
 
 @node("encode/x264", rank=50)
-class X264(Node[X264Config]):
+class X264(Written[X264Config]):
     """Encodes NV12 as it comes and keeps every timestamp of the source.
 
     The encoder counts in the source's time base, so times are not rounded; pictures that are
@@ -56,20 +53,9 @@ class X264(Node[X264Config]):
     def needs(config: Any, memory: Memory) -> Needs:
         return Needs(threads=2.0)
 
-    @staticmethod
-    def writes(config: Any, job: Job) -> tuple[Path, ...]:
-        return (job.output,)
-
-    @staticmethod
-    def check(config: X264Config, job: Job) -> tuple[str, ...]:
-        return check_output(job, config.audio == "copy")
-
     def open(self, context: Context) -> None:
-        self.context = context
+        super().open(context)
         self.encoder: Any = None
-        self.output: Output | None = None
-        final = context.job.output
-        self.output = Output(context.write_as(final), final, self._notice)
 
     def process(self, frames: Frames[NV12, Cpu], source: Source) -> None:
         assert self.output is not None
@@ -89,9 +75,8 @@ class X264(Node[X264Config]):
         return iter(())
 
     def close(self) -> None:
-        output, self.output, self.encoder = getattr(self, "output", None), None, None
-        if output is not None:
-            output.abandon()
+        self.encoder = None
+        super().close()
 
     def _start(self, frames: Frames[NV12, Cpu], source: Source) -> None:
         assert self.output is not None
@@ -119,9 +104,6 @@ class X264(Node[X264Config]):
         stream.disposition = av.stream.Disposition.default
         self.encoder = stream
         self.output.carry(source.media, config.audio == "copy")
-
-    def _notice(self, message: str) -> None:
-        self.context.emit(Event("notice", message, self.context.name))
 
 
 def options(config: X264Config) -> dict[str, str]:
