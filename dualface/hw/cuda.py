@@ -6,12 +6,12 @@ behind whoever had it before: on one stream, order is all the safety that memory
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dualface.graph.errors import RequestError, Problem
+from dualface.graph.errors import Problem, RequestError
 from dualface.graph.node import Device
 
 

@@ -56,7 +56,9 @@ class DevicePool:
     def take(self, n: int) -> Any:
         """A CuPy array ``[n, rows, width]``, ``1 <= n <= batch``, with old pixels in it."""
         if not self._back.acquire(timeout=PATIENCE):
-            raise RuntimeError("all frame buffers of the GPU stay lent; a node keeps more frames than it says")
+            raise RuntimeError(
+                "all frame buffers of the GPU stay lent; a node keeps more frames than it says"
+            )
         memory = self._free.popleft()
         cuda = self._cupy.cuda
         owned = cuda.UnownedMemory(memory.ptr, memory.size, _Loan(memory, self), self.device.gpu)

@@ -36,6 +36,7 @@ from dualface.nodes.roles import Decoded
 CODECS = {"h264": "H264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9"}
 FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 AT_ONCE = 8  # pictures that the parser is fed in one call
+AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
 SURFACES_MB = 128  # of the driver's own memory for a 1080p session, measured on an H100
 SURFACES = np.dtype([("address", "u8", (16,))])
 
@@ -67,7 +68,9 @@ class Nvdec(Node[NvdecConfig]):
         if job.codec in CODECS and job.pixel_format in FORMATS:
             return ()
         what = f"{job.codec} video of format {job.pixel_format}"
-        return (f"{job.input}: {what} is nothing that NVDEC decodes; node/decode@graph.nodes.decode=pyav does.",)
+        return (
+            f"{job.input}: {what} is nothing that NVDEC decodes; node/decode@graph.nodes.decode=pyav does.",
+        )
 
     def open(self, context: Context) -> None:
         import PyNvVideoCodec as nvc
@@ -97,10 +100,10 @@ class Nvdec(Node[NvdecConfig]):
         except Exception as error:  # PyNvVideoCodec's own classes
             raise InputError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
         self._gather = kernel(Path(__file__).with_name("nvdec.cu"), "gather", self.device.gpu)
-        self.pool = DevicePool(self.device, self.height, self.width, context.batch, context.held)
+        self.pool = DevicePool(self.device, self.height, self.width, context.batch, context.held + AHEAD)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
         self.packets: list[Any] = []
-        self.fed = self.total = 0
+        self.total = self.newest = 0
         self.times: list[int] = []  # pts of pictures that were fed and have not come out, a heap
         self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
         self.batch: Any = None
@@ -127,16 +130,16 @@ class Nvdec(Node[NvdecConfig]):
     def close(self) -> None:
         self.chunks = iter(())
         self.ready = deque()
-        self.batch = self.decoder = self.media = self.stream = self.pool = None
+        self.batch = self.decoder = self.media = self.stream = None
 
     def _advance(self) -> None:
         """Decode the next chunk, or what is left at the end."""
         chunk = next(self.chunks, None)
         packet = self.nvc.PacketData()
         if chunk is not None:
-            self.fed += len(chunk.pts)
             for pts in chunk.pts:
-                heapq.heappush(self.times, self.times[-1] + 1 if pts is None and self.times else pts or 0)
+                self.newest = self.newest + self.timeline.step if pts is None else pts
+                heapq.heappush(self.times, self.newest)
             held = ctypes.create_string_buffer(chunk.data, len(chunk.data))
             packet.bsl_data, packet.bsl = ctypes.addressof(held), len(chunk.data)
         surfaces = self.decoder.Decode(packet)

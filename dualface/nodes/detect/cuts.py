@@ -74,7 +74,7 @@ class CutFinder:
 
 def thumb(luma: Any) -> Thumb:
     """The thumbnail of a picture's luma ``[h, w]`` uint8."""
-    return cv2.resize(luma, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return np.asarray(cv2.resize(luma, THUMB, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def difference(a: Thumb, b: Thumb) -> float | None:

@@ -114,7 +114,11 @@ class CudaEyes:
             self._thumbs((count,), THUMB, (self.luma, np.uint64(thumbs), np.int32(width), np.int32(height)))
             total = size + count * THUMB[0] * THUMB[1]
             self.cupy.cuda.runtime.memcpyAsync(
-                self.host.ptr, self.answers.data.ptr, total * 4, self.cupy.cuda.runtime.memcpyDeviceToHost, stream.ptr
+                self.host.ptr,
+                self.answers.data.ptr,
+                total * 4,
+                self.cupy.cuda.runtime.memcpyDeviceToHost,
+                stream.ptr,
             )
             stream.synchronize()
         host = np.frombuffer(self.host, np.float32, total).copy()
