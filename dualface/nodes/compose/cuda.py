@@ -11,18 +11,23 @@ import numpy as np
 
 from dualface.graph.node import Context, Needs, Node
 from dualface.graph.registry import node
-from dualface.graph.types import NV12, Cuda, Frames, Memory, Shots
+from dualface.graph.types import NV12, Cuda, Frames, Memory, Shots, Video
 from dualface.hw.cuda import on
 from dualface.nodes.compose.config import ComposeConfig
 from dualface.nodes.compose.stored import stored
 from dualface.nodes.device_buffers import DevicePool
 from dualface.nodes.kernels import kernel
 
-ACROSS, DOWN = 32, 8  # threads of a block, as in cuda.cu
+ACROSS, DOWN, THREADS = 64, 16, 256  # of a block, as in cuda.cu
+SOURCE = Path(__file__).with_name("cuda.cu")
 PICTURE = np.dtype(
-    [("source", "u8"), ("out", "u8"), ("source_rows", "i4"), ("source_pitch", "i4"), ("source_width", "i4"),
-     ("source_height", "i4"), ("out_rows", "i4"), ("out_pitch", "i4"), ("source_step", "i8"),
-     ("out_step", "i8"), ("rotation", "i4"), ("black", "i4"), ("tiles", "i4"), ("", "i4")],
+    {
+        "names": ["source", "out", "source_rows", "source_pitch", "source_width", "source_height", "out_rows",
+                  "out_pitch", "source_step", "out_step", "rotation", "black", "tiles", "across", "luma_down",
+                  "down"],
+        "formats": ["u8", "u8"] + ["i4"] * 6 + ["i8", "i8"] + ["i4"] * 6,
+    },
+    align=True,
 )  # fmt: skip
 
 
@@ -40,34 +45,40 @@ class ComposeCuda(Node[ComposeConfig]):
         assert context.device is not None
         self.device, layout = context.device, self.config.layout
         self._pool = DevicePool(self.device, layout.height, layout.width, context.batch, context.held)
-        self._compose = kernel(Path(__file__).with_name("cuda.cu"), "compose", self.device.gpu)
-        tiles = [[t.x, t.y, t.width, t.height] for t in layout.tiles]
+        self._compose = kernel(SOURCE, "compose", self.device.gpu)
+        self._blacken = kernel(SOURCE, "blacken", self.device.gpu)
+        tiles = layout.tiles
+        self._covered = sum(t.width * t.height for t in tiles) == layout.width * layout.height
+        self._picture = picture = np.zeros((), PICTURE)
+        picture["out_rows"], picture["out_pitch"] = layout.height, layout.width
+        picture["tiles"] = len(tiles)
+        widest, highest = max(t.width for t in tiles), max(t.height for t in tiles)
+        picture["across"] = -(-widest // ACROSS)
+        picture["luma_down"] = -(-highest // DOWN)
+        picture["down"] = picture["luma_down"] + -(-(highest // 2) // DOWN)
         with on(self.device):
-            self._tiles = cupy.asarray(np.array(tiles, np.int32))
+            self._tiles = cupy.asarray(np.array([[t.x, t.y, t.width, t.height] for t in tiles], np.int32))
 
     def process(self, frames: Frames[NV12, Cuda], shots: Shots) -> Frames[NV12, Cuda]:
         layout, video, count = self.config.layout, frames.video, len(frames)
-        with on(self.device) as stream:
+        picture, source = self._picture, frames.data
+        with on(self.device):
             out = self._pool.take(count)
-            crops, blank = self._upload(shots, video, stream)
-            source = frames.data
-            step, pitch, _ = source.strides
-            picture = np.zeros((), PICTURE)
-            picture[()] = (
-                source.data.ptr, out.data.ptr, source.shape[1] * 2 // 3, pitch, video.width, video.height,
-                layout.height, layout.width, step, out.strides[0], video.rotation,
-                0 if video.color.range == "pc" else 16, len(layout.tiles), 0,
-            )  # fmt: skip
-            rows = -(-layout.height // DOWN) + -(-(layout.height // 2) // DOWN)
-            self._compose(
-                (-(-layout.width // ACROSS), rows, count),
-                (ACROSS, DOWN, 1),
-                (picture, self._tiles, crops, blank),
-            )
+            crops, blank = self._upload(shots, video)
+            picture["source"], picture["out"] = source.data.ptr, out.data.ptr
+            picture["source_rows"], picture["source_pitch"] = source.shape[1] * 2 // 3, source.strides[1]
+            picture["source_width"], picture["source_height"] = video.width, video.height
+            picture["source_step"], picture["out_step"] = source.strides[0], out.strides[0]
+            picture["rotation"] = video.rotation
+            picture["black"] = 0 if video.color.range == "pc" else 16
+            if not self._covered:
+                self._blacken((-(-out.strides[0] // 1024), 1, count), (256, 1, 1), (picture,))
+            grid = (int(picture["across"]), int(picture["down"]), count * len(layout.tiles))
+            self._compose(grid, (THREADS, 1, 1), (picture, self._tiles, crops, blank))
         made = replace(video, width=layout.width, height=layout.height, rotation=0, pixel_aspect=Fraction(1))
         return Frames(out, frames.pts, made, frames.first)
 
-    def _upload(self, shots: Shots, video: Any, stream: Any) -> tuple[Any, Any]:
+    def _upload(self, shots: Shots, video: Video) -> tuple[Any, Any]:
         """Crops (of the pictures as stored) and blanks of a batch, a few hundred bytes."""
         import cupy
 
