@@ -29,6 +29,7 @@ class Settings:
     format: str = _key("text", "how plan and nodes answer: text, json; plan also mermaid, svg")
     kind: str = _key("", "with action=nodes: the one kind to describe")
     model: str = _key("", "with action=models: the one model to verify and convert")
+    target: str = _key("", "with action=models: build engines for this hardware, such as rtx5090")
     bench: str = _key("", "with action=bench: which benchmark")
     refresh: bool = _key(False, "with action=hw: probe this machine again")
     protocols: list[str] = _key(["file"], "how inputs may be opened, such as [file,https]")

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +16,12 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # (OmegaConf brings it)
 
-from dualface import convert_onnx, paths
+from dualface import atomic, convert_onnx, paths
 from dualface.graph.errors import InputError
 from dualface.graph.registry import nearest
+
+Size = tuple[int, int]
+SIZES = ("least", "usual", "most")
 
 
 class ModelError(InputError):
@@ -33,7 +34,9 @@ class Descriptor:
 
     The weights are ``file`` inside the Python package ``package`` (``install`` is its pip
     requirement), or the user's own file ``path``. ``conversions`` name functions of
-    `dualface.convert_onnx`, in the order they are applied.
+    `dualface.convert_onnx`, in the order they are applied. ``sizes`` are the smallest, the usual
+    and the largest picture (width, height) that engines are built for; empty where there is
+    nothing to build.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Descriptor:
     file: str = ""
     path: Path | None = None
     conversions: tuple[str, ...] = ()
+    sizes: tuple[Size, ...] = ()
 
 
 def descriptors() -> tuple[Descriptor, ...]:
@@ -91,16 +95,18 @@ def weights_path(name: str) -> Path:
     return path
 
 
-def onnx_path(name: str) -> Path:
+def onnx_path(name: str, *, half: bool = False) -> Path:
     """The ONNX file to run for ``name``: verified, converted, from the cache where it is there.
 
-    A cached file that no longer has the hash written beside it is made anew. Raises `ModelError`.
+    ``half`` asks for the one that computes in 16-bit floats. A cached file that no longer has the
+    hash written beside it is made anew. Raises `ModelError`.
     """
     model = find(name)
     original = weights_path(name)
-    if not model.conversions:
+    conversions = (*model.conversions, *(["half"] if half else []))
+    if not conversions:
         return original
-    steps = "".join(f"{step}.{convert_onnx.VERSION}" for step in model.conversions)
+    steps = "".join(f"{step}.{convert_onnx.VERSION}" for step in conversions)
     key = _sha256(f"{model.sha256} {steps}".encode())[:16]
     cached = paths.cache_dir() / "models" / f"{model.name}-{key}.onnx"
     stamp = cached.with_suffix(".sha256")
@@ -110,12 +116,12 @@ def onnx_path(name: str) -> Path:
     except OSError:
         pass
     try:
-        converted = convert_onnx.apply(original.read_bytes(), model.conversions)
+        converted = convert_onnx.apply(original.read_bytes(), conversions)
     except ValueError as error:
         raise ModelError(f"the model '{name}' cannot be converted: {error}") from error
     try:
-        _write(cached, converted)
-        _write(stamp, f"{_sha256(converted)}\n".encode())
+        atomic.write(cached, converted)
+        atomic.write(stamp, f"{_sha256(converted)}\n".encode())
     except OSError as error:
         raise ModelError(
             f"the model '{name}' cannot be cached in {cached.parent}: {error.strerror}"
@@ -157,20 +163,29 @@ def _read(path: Path) -> Descriptor:
     if unknown:
         known = ", ".join(convert_onnx.STEPS)
         raise ModelError(f"{path}: there is no conversion called '{unknown[0]}'; there are {known}")
+    sizes = _sizes(path, values.get("sizes"))
+    texts |= {"sha256": sha256, "origin": path, "conversions": tuple(steps), "sizes": sizes}
     if sources.get("path"):
         own = (path.parent / Path(_text(path, sources, "path")).expanduser()).resolve()
-        return Descriptor(**texts, sha256=sha256, origin=path, path=own, conversions=tuple(steps))
+        return Descriptor(**texts, path=own)
     package, file = _text(path, sources, "package"), _text(path, sources, "file")
     install = str(sources.get("install") or package)
-    return Descriptor(
-        **texts,
-        sha256=sha256,
-        origin=path,
-        package=package,
-        install=install,
-        file=file,
-        conversions=tuple(steps),
-    )
+    return Descriptor(**texts, package=package, install=install, file=file)
+
+
+def _sizes(path: Path, value: Any) -> tuple[Size, ...]:
+    """``{least: 64x64, usual: 384x224, most: 640x640}`` as three sizes, or none."""
+    if value is None:
+        return ()
+    found = []
+    for key in SIZES:
+        sides = str(value.get(key, "") if isinstance(value, Mapping) else "").split("x")
+        if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):
+            raise ModelError(f"{path}: sizes needs {', '.join(SIZES)}, each such as 384x224")
+        found.append((int(sides[0]), int(sides[1])))
+    if any(sorted(side) != list(side) for side in zip(*found, strict=True)) or 0 in found[0]:
+        raise ModelError(f"{path}: sizes must grow from least over usual to most, in width and in height")
+    return tuple(found)
 
 
 def _text(path: Path, values: Mapping[str, Any], key: str) -> str:
@@ -196,16 +211,3 @@ def _locate(model: Descriptor) -> Path:
 
 def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write so that another process sees the old file or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from dualface import zoo
 from dualface.graph.node import Device
 from dualface.graph.types import Bools, Video
 from dualface.hw.cuda import on
-from dualface.infer.session import open_device_session
+from dualface.infer.device import open_network
 from dualface.nodes.detect.cuts import THUMB, CutFinder
 from dualface.nodes.detect.heads import STRIDES, Found
 from dualface.nodes.detect.looking import Seen, YunetConfig
@@ -23,16 +22,16 @@ VALUES = 15  # of a face: score, box, five landmarks
 SHRINK = np.dtype(
     {
         "names": ["source", "out", "luma", "step", "rows", "pitch", "crop_width", "crop_height",
-                  "stored_width", "stored_height", "width", "height", "rotation", "half", "weights"],
-        "formats": ["u8", "u8", "u8", "i8"] + ["i4"] * 10 + [("f4", (12,))],
+                  "stored_width", "stored_height", "width", "height", "rotation", "weights"],
+        "formats": ["u8", "u8", "u8", "i8"] + ["i4"] * 9 + [("f4", (12,))],
     },
     align=True,
 )  # fmt: skip
 CELLS = np.dtype(
     {
-        "names": ["score", "object", "box", "points", "cells", "across", "stride", "half", "most", "least",
+        "names": ["score", "object", "box", "points", "cells", "across", "stride", "most", "least",
                   "overlap", "scratch", "out"],
-        "formats": [("u8", (3,))] * 4 + [("i4", (3,))] * 3 + ["i4", "i4", "f4", "f4", "u8", "u8"],
+        "formats": [("u8", (3,))] * 4 + [("i4", (3,))] * 3 + ["i4", "f4", "f4", "u8", "u8"],
     },
     align=True,
 )  # fmt: skip
@@ -53,8 +52,8 @@ class CudaEyes:
             kernel(SOURCE, name, device.gpu) for name in ("shrink", "thumbs", "faces")
         )
         with on(device) as stream:
-            self.session = open_device_session(
-                config.backend, zoo.onnx_path("yunet"), (batch, 3, height, width), device, half=True
+            self.session = open_network(
+                config.backend, "yunet", device, batch=batch, size=(width, height), half=config.half
             )
             image = cupy.asarray(self.session.input(self.session.inputs[0]))
             image.fill(0)  # right and below, what no picture reaches stays zero
@@ -74,13 +73,11 @@ class CudaEyes:
         call["crop_width"], call["crop_height"] = plan.crop
         call["stored_width"], call["stored_height"] = plan.stored
         call["width"], call["height"], call["rotation"] = width, height, plan.rotation
-        call["half"] = image.dtype == np.float16
         call["weights"] = bgr_rows(video.color, video.height).astype(np.float32).ravel()
         call = self.cells_call
         for key, name in (("score", "cls"), ("object", "obj"), ("box", "bbox"), ("points", "kps")):
             call[key] = [outputs[f"{name}_{s}"].data.ptr for s in STRIDES]
         call["cells"], call["across"], call["stride"] = cells, across, STRIDES
-        call["half"] = outputs["cls_8"].dtype == np.float16
         call["most"], call["least"], call["overlap"] = config.most, config.score, config.nms
         call["scratch"], call["out"] = self.scratch.data.ptr, self.answers.data.ptr
         self._keep = (image, outputs)

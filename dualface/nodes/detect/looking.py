@@ -15,6 +15,7 @@ class YunetConfig(NodeConfig):
     """YuNet on a small copy of the picture."""
 
     backend: Literal["onnxruntime", "torch", "tensorrt"] = "onnxruntime"  # the CPU's, or one of the GPU's
+    half: bool = True  # compute in 16-bit floats on the GPU
     score: float = 0.6  # keep faces at or above this confidence, 0..1
     nms: float = 0.3  # drop a face that overlaps a better one by more than this (IoU), 0..1
     size: int = 384  # longer side of the copy that is searched, in pixels; faces of 10 there are found

@@ -1,16 +1,15 @@
 // YuNet before and after the network: NV12 to a small planar BGR batch, and the network's cells to faces.
-#include <cuda_fp16.h>
 
 struct Shrink {
     const unsigned char* source;
-    void* out;               // [n, 3, height, width], B G R in 0..255
+    float* out;              // [n, 3, height, width], B G R in 0..255
     unsigned char* luma;     // [n, stored height, stored width]
     long long step;          // bytes from picture to picture
     int rows, pitch;         // luma rows as stored, bytes a row
     int crop_width, crop_height;      // the part of the planes that is read
     int stored_width, stored_height;  // its small size before rotation
     int width, height;       // of the network's input, at least the small size after rotation
-    int rotation, half;
+    int rotation;
     float weights[12];       // rows for B, G, R: of Y, U, V and 1
 };
 
@@ -45,8 +44,7 @@ extern "C" __global__ void shrink(Shrink p) {
         const float* w = p.weights + 4 * c;
         float value = fminf(fmaxf(w[0] * l + w[1] * u + w[2] * v + w[3], 0.f), 255.f);
         long long at = (((long long)n * 3 + c) * p.height + to_y) * p.width + to_x;
-        if (p.half) ((__half*)p.out)[at] = __float2half(value);
-        else ((float*)p.out)[at] = value;
+        p.out[at] = value;
     }
 }
 
@@ -61,28 +59,24 @@ extern "C" __global__ void thumbs(const unsigned char* luma, float* out, int wid
 constexpr int THREADS = 256, VALUES = 15;  // of a face: score, box, five landmarks
 
 struct Cells {
-    const void* score[3];      // cls, [n, cells]
-    const void* object[3];     // obj
-    const void* box[3];        // [n, cells, 4]
-    const void* points[3];     // [n, cells, 10]
+    const float* score[3];     // cls, [n, cells]
+    const float* object[3];    // obj
+    const float* box[3];       // [n, cells, 4]
+    const float* points[3];    // [n, cells, 10]
     int cells[3], across[3], stride[3];
-    int half, most;
+    int most;
     float least, overlap;
     float* scratch;            // [n, all cells]
     float* out;                // [n, most, VALUES]; score 0 after the last
 };
 
-__device__ float read(const void* data, long long at, int half) {
-    return half ? __half2float(((const __half*)data)[at]) : ((const float*)data)[at];
-}
-
 __device__ void box_of(const Cells& p, int n, int level, int cell, float* box) {
     long long at = ((long long)n * p.cells[level] + cell) * 4;
     float s = p.stride[level];
-    float x = (cell % p.across[level] + read(p.box[level], at, p.half)) * s;
-    float y = (cell / p.across[level] + read(p.box[level], at + 1, p.half)) * s;
-    float w = expf(fminf(read(p.box[level], at + 2, p.half), 10.f)) * s / 2;
-    float h = expf(fminf(read(p.box[level], at + 3, p.half), 10.f)) * s / 2;
+    float x = (cell % p.across[level] + p.box[level][at]) * s;
+    float y = (cell / p.across[level] + p.box[level][at + 1]) * s;
+    float w = expf(fminf(p.box[level][at + 2], 10.f)) * s / 2;
+    float h = expf(fminf(p.box[level][at + 3], 10.f)) * s / 2;
     box[0] = x - w; box[1] = y - h; box[2] = x + w; box[3] = y + h;
 }
 
@@ -98,7 +92,7 @@ extern "C" __global__ void faces(Cells p) {
         int level = i >= p.cells[0] + p.cells[1] ? 2 : i >= p.cells[0] ? 1 : 0;
         int cell = i - (level > 0 ? p.cells[0] : 0) - (level > 1 ? p.cells[1] : 0);
         long long at = (long long)n * p.cells[level] + cell;
-        float s = __saturatef(read(p.score[level], at, p.half)) * __saturatef(read(p.object[level], at, p.half));
+        float s = __saturatef(p.score[level][at]) * __saturatef(p.object[level][at]);
         s = sqrtf(s);
         scores[i] = s >= p.least ? s : 0.f;
     }
@@ -137,7 +131,7 @@ extern "C" __global__ void faces(Cells p) {
         }
         if (me < 10) {
             int base = me % 2 ? cell / p.across[level] : cell % p.across[level];
-            out[5 + me] = (base + read(p.points[level], ((long long)n * p.cells[level] + cell) * 10 + me, p.half)) * p.stride[level];
+            out[5 + me] = (base + p.points[level][((long long)n * p.cells[level] + cell) * 10 + me]) * p.stride[level];
         }
         __syncthreads();
         float area = fmaxf(chosen[2] - chosen[0], 0.f) * fmaxf(chosen[3] - chosen[1], 0.f);
