@@ -31,7 +31,7 @@ PICTURE = np.dtype(
 )  # fmt: skip
 
 
-@node("compose/cuda", rank=70)
+@node("compose/cuda", rank=20)
 class ComposeCuda(Node[ComposeConfig]):
     """Crops, scales and places with one CUDA kernel; NV12 all the way."""
 

@@ -48,7 +48,7 @@ class NvdecConfig(NodeConfig):
     protocols: list[str] = field(default_factory=lambda: ["file"])  # FFmpeg protocols that may be opened
 
 
-@node("decode/nvdec", rank=70)
+@node("decode/nvdec", rank=10)
 class Nvdec(Node[NvdecConfig]):
     """Decodes 4:2:0 video of 8 and 10 bits; 10 bits are rounded to 8."""
 
