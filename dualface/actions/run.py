@@ -28,6 +28,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     job; the others go on."""
     from dualface.graph.execute import execute
     from dualface.graph.lease import Leases, limits
+    from dualface.hw.cuda import open_device
     from dualface.paths import lease_dir, runtime_dir
     from dualface.progress import progress
     from dualface.report import build_report, objective
@@ -49,7 +50,11 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     gc.freeze()  # what start-up made lives as long as the process; collecting need not walk it again
     leases = Leases.of_machine(limits(plan.hardware), lease_dir(), runtime_dir() / "leases", _note)
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
-        made = execute(plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite) if jobs else ()
+        made: tuple[JobResult, ...] = ()
+        if jobs:
+            made = execute(
+                plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite, open_device=open_device
+            )
     results = tuple(sorted((*made, *failed), key=lambda r: r.job.index))
     report = build_report(
         plan,

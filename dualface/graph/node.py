@@ -86,7 +86,8 @@ class Context:
     """What a node is handed when it opens.
 
     ``batch`` is the number of frames in a batch (the last one may be shorter); ``threads`` how
-    many CPU threads the node should use at most; ``vram_mb`` its memory budget. ``stopping()``
+    many CPU threads the node should use at most; ``vram_mb`` its memory budget; ``held`` the most batches
+    of its pictures that are alive at once, so that a pool need never be larger. ``stopping()``
     turns true when the job is being abandoned. ``write_as(path)`` gives the temporary name to
     write instead of ``path``: it becomes ``path`` when the whole job succeeded and is removed
     when it did not. ``count(name, value)`` adds to a figure in the job's report; ``report(name,
@@ -104,6 +105,7 @@ class Context:
     report: Callable[[str, Any], None]
     device: Device | None = None
     vram_mb: int = 0
+    held: int = 1
 
 
 def most_owed(lookahead: int, batch: int) -> int:

@@ -115,6 +115,14 @@ def frames_held(made: Pipeline, producer: str, reader: str) -> int:
     return made.batch * (1 + hops + made.queue * hops + waiting)
 
 
+def batches_held(made: Pipeline, producer: str) -> int:
+    """The most batches of ``producer`` that are alive at once, the one in the making included."""
+    order = [node.name for node in made.graph.nodes]
+    readers = [edge.consumer for edge in made.graph.out_of(producer)]
+    last = max(readers, key=order.index, default=producer)
+    return frames_held(made, producer, last) // made.batch + 1
+
+
 def memory_mb(made: Pipeline, video: Video, memory: Memory) -> int:
     """MiB of ``memory`` that one slot takes for a source like ``video``.
 

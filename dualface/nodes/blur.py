@@ -14,7 +14,8 @@ from dualface.graph.node import Bounded, Context, Node, NodeConfig, State
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Cuts, Frames, Tracks, spans
 from dualface.nodes.buffers import FramePool
-from dualface.nodes.compose.cpu import black, planes, stored
+from dualface.nodes.compose.cpu import black, planes
+from dualface.nodes.compose.stored import stored
 
 GROWTH = 0.05  # of the box, for each frame between a frame and the nearest look at its face
 

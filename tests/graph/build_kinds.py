@@ -212,7 +212,7 @@ GPU = Hardware(
     memory_mb=32000,
     gpus=(Gpu(0, "RTX", 32000),),
     features=frozenset({"cuda", "nvdec", "nvenc"}),
-    packages=frozenset({"torch", "tensorrt"}),
+    packages=frozenset({"torch", "cupy", "tensorrt"}),
     cuda_streams=4,
     decode_sessions=4,
     encode_sessions=2,
@@ -220,7 +220,7 @@ GPU = Hardware(
     vram_per_stream_mb=6000,
 )
 NO_NVENC = replace(GPU, name="h100", features=frozenset({"cuda", "nvdec"}), encode_sessions=0)
-BARE = replace(GPU, name="bare_rtx", packages=frozenset({"torch"}))
+BARE = replace(GPU, name="bare_rtx", packages=frozenset({"torch", "cupy"}))
 MACHINES: Mapping[str, Hardware] = {hardware.name: hardware for hardware in (CPU, GPU, NO_NVENC, BARE)}
 
 

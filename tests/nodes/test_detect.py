@@ -16,8 +16,9 @@ from dualface.graph.job import Job
 from dualface.graph.node import Context
 from dualface.graph.types import Color, Frames, Video, spans
 from dualface.nodes.detect.heads import decode, suppress
+from dualface.nodes.detect.looking import YunetConfig
 from dualface.nodes.detect.small import STEP, bgr_rows, plan_small, small_chroma, small_luma, write_bgr
-from dualface.nodes.detect.yunet import Yunet, YunetConfig
+from dualface.nodes.detect.yunet import Yunet
 from dualface.nodes.roles import Detected
 
 Pictures = np.ndarray[Any, Any]

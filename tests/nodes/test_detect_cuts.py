@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from dualface.nodes.detect.cuts import FLASH, LONG, MEMORY, CutFinder
+from dualface.nodes.detect.cuts import FLASH, LONG, MEMORY, CutFinder, thumb
 
 Pictures = Sequence[np.ndarray]
 
@@ -23,7 +23,7 @@ def scene(seed: int, width: int = 320, height: int = 180) -> np.ndarray:
 
 def cuts(pictures: Pictures, threshold: float = 0.4) -> list[int]:
     finder = CutFinder(threshold)
-    return [i for i, picture in enumerate(pictures) if finder.look(picture)]
+    return [i for i, picture in enumerate(pictures) if finder.look(thumb(picture))]
 
 
 def test_a_hard_cut_is_found_at_its_first_frame() -> None:
@@ -117,9 +117,9 @@ def test_snapshot_and_restore_go_on_as_if_nothing_had_been() -> None:
     for at in range(1, len(pictures)):
         first, second = CutFinder(0.4), CutFinder(0.4)
         for picture in pictures[:at]:
-            first.look(picture)
+            first.look(thumb(picture))
         second.restore(first.snapshot())
-        assert [second.look(p) for p in pictures[at:]] == [first.look(p) for p in pictures[at:]]
+        assert [second.look(thumb(p)) for p in pictures[at:]] == [first.look(thumb(p)) for p in pictures[at:]]
 
 
 def test_the_cuts_of_real_footage(footage: Path) -> None:

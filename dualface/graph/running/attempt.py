@@ -17,6 +17,7 @@ from dualface.graph.running.line import Line
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import PATIENCE, Outputs
 from dualface.graph.running.step import NodeFailed, Step
+from dualface.graph.stages import batches_held
 
 
 class Attempt:
@@ -160,4 +161,5 @@ class Attempt:
             report=report,
             device=self._device,
             vram_mb=step.place.needs.vram_mb,
+            held=batches_held(self._pipeline, step.place.name),
         )

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 
-from dualface.graph.node import Context, Node, NodeConfig
+from dualface.graph.node import Context, Node
 from dualface.graph.registry import node
-from dualface.graph.types import NV12, Cpu, Frames, Layout, Shots, Video
+from dualface.graph.types import NV12, Cpu, Frames, Shots, Video
 from dualface.nodes.buffers import FramePool
+from dualface.nodes.compose.config import ComposeConfig
 from dualface.nodes.compose.resample import Plane, Resampler
-from dualface.nodes.layout import SIDE_BY_SIDE
-
-Box = tuple[float, float, float, float]
-
-
-@dataclass
-class ComposeConfig(NodeConfig):
-    """Where the tiles are in the output."""
-
-    layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # the output's size and tiles
-
-    def __post_init__(self) -> None:
-        for tile in self.layout.tiles:
-            if any(v % 2 or v < 0 for v in (tile.x, tile.y, tile.width, tile.height)):
-                raise ValueError(f"tile '{tile.name}' has an odd or negative number; 4:2:0 needs even ones")
-            if tile.x + tile.width > self.layout.width or tile.y + tile.height > self.layout.height:
-                size = f"{self.layout.width}x{self.layout.height}"
-                raise ValueError(f"tile '{tile.name}' leaves the output of {size}")
-        if self.layout.width % 2 or self.layout.height % 2:
-            raise ValueError("the layout's width and height have to be even, as 4:2:0 needs")
+from dualface.nodes.compose.stored import Box, stored
 
 
 @node("compose/cpu", rank=50)
@@ -90,19 +72,6 @@ def planes(picture: Plane) -> tuple[Plane, Plane]:
 def black(luma: Plane, chroma: Plane, video: Video) -> None:
     luma[:] = 0 if video.color.range == "pc" else 16
     chroma[:] = 128
-
-
-def stored(crop: np.ndarray[tuple[int, ...], np.dtype[np.float32]], video: Video) -> Box:
-    """A crop in display orientation as one of the picture as stored."""
-    x0, y0, x1, y1 = (float(v) for v in crop)
-    width, height = float(video.width), float(video.height)
-    if video.rotation == 90:
-        return y0, height - x1, y1, height - x0
-    if video.rotation == 180:
-        return width - x1, height - y1, width - x0, height - y0
-    if video.rotation == 270:
-        return width - y1, x0, width - y0, x1
-    return x0, y0, x1, y1
 
 
 def siting(crop: Box, size: tuple[int, ...], rotation: int) -> Box:

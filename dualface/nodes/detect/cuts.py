@@ -42,9 +42,8 @@ class CutFinder:
         self.empty = 0  # frames that showed nothing since
         self.recent = [0.0] * RECENT
 
-    def look(self, luma: Any) -> bool:
-        """Take the next frame's luma ``[h, w]`` uint8, of any size that stays the same."""
-        now = cv2.resize(luma, THUMB, interpolation=cv2.INTER_AREA).astype(np.float32)
+    def look(self, now: Thumb) -> bool:
+        """Take the next frame's thumbnail ``[18, 32]``, see `thumb`."""
         change = None if now.std() < EMPTY else 0.0 if self.before is None else difference(self.before, now)
         sudden = change is not None and change > self.threshold and change > SUDDEN * max(self.recent)
         if change is None or (sudden and self.empty < FLASH and self._lit(now)):
@@ -71,6 +70,11 @@ class CutFinder:
         """Take up the state of an earlier `snapshot`."""
         self.before = snapshot.get("before")
         self.empty, self.recent = int(snapshot["empty"]), snapshot["recent"].tolist()
+
+
+def thumb(luma: Any) -> Thumb:
+    """The thumbnail of a picture's luma ``[h, w]`` uint8."""
+    return np.asarray(cv2.resize(luma, THUMB, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def difference(a: Thumb, b: Thumb) -> float | None:

@@ -2,56 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
-import cv2
 import numpy as np
 
-from dualface import zoo
-from dualface.graph.node import Bounded, Context, Needs, Node, NodeConfig, Snapshot, State
+from dualface.graph.node import Bounded, Context, Needs, Node, Snapshot, State
 from dualface.graph.registry import node
-from dualface.graph.types import NV12, Cpu, Cuts, Faces, Floats, Frames, Memory, Video
-from dualface.infer.onnxruntime import OnnxSession
+from dualface.graph.types import NV12, Cpu, Cuda, Cuts, Faces, Floats, Frames, M, Memory, MemoryMark, Video
 from dualface.nodes.detect.cuts import MEMORY, CutFinder
-from dualface.nodes.detect.heads import Found, decode
-from dualface.nodes.detect.small import SmallPlan, bgr_rows, plan_small, small_chroma, small_luma, write_bgr
+from dualface.nodes.detect.heads import Found
+from dualface.nodes.detect.looking import Eyes, YunetConfig
+from dualface.nodes.detect.small import SmallPlan, plan_small
 from dualface.nodes.roles import Detected
 
-AT_ONCE = 2  # pictures in one run of the network; what more need does not fit the processor's caches
-
-
-@dataclass
-class YunetConfig(NodeConfig):
-    """YuNet on a small copy of the picture."""
-
-    score: float = 0.6  # keep faces at or above this confidence, 0..1
-    nms: float = 0.3  # drop a face that overlaps a better one by more than this (IoU), 0..1
-    size: int = 384  # longer side of the copy that is searched, in pixels; faces of 10 there are found
-    every: int = 1  # look at every n-th picture and after cuts; the tracker bridges the others
-    most: int = 16  # faces kept in one picture, the surest first
-    cut: float = 0.4  # how different a picture must be to begin a new scene; 0 finds none
-
-    def __post_init__(self) -> None:
-        for name in ("score", "nms"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name):g}; it goes from 0 to 1")
-        if not 64 <= self.size <= 4096:
-            raise ValueError(f"size is {self.size}; it goes from 64 to 4096 pixels")
-        for name in ("every", "most"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it is at least 1")
-        if self.cut < 0:
-            raise ValueError(f"cut is {self.cut:g}; it is 0 (no cuts are looked for) or more")
+BACKEND_PACKAGES = {"onnxruntime": ("onnxruntime", "cv2"), "torch": ("torch", "cupy"),
+                    "tensorrt": ("tensorrt", "cupy")}  # fmt: skip
+NETWORK_MB = 300  # of VRAM for weights, CUDA's own and the workspace, measured on an H100
 
 
 @node("detect/yunet", rank=50)
 class Yunet(Node[YunetConfig]):
-    """Finds faces from about 2% of the picture's longer side."""
+    """Finds faces from about 2% of the picture's longer side, where the pixels are."""
 
     @staticmethod
     def needs(config: YunetConfig, memory: Memory) -> Needs:
-        return Needs(packages=("onnxruntime", "cv2"), threads=0.6)
+        packages = BACKEND_PACKAGES[config.backend]
+        if config.backend == "onnxruntime":
+            return Needs(packages=packages, threads=0.6)
+        return Needs(engine="cuda", features=("cuda",), packages=packages, vram_mb=NETWORK_MB, threads=0.2)
+
+    @staticmethod
+    def binds(config: YunetConfig) -> Mapping[Any, type[MemoryMark]]:
+        return {M: Cpu if config.backend == "onnxruntime" else Cuda}
 
     @staticmethod
     def state(config: YunetConfig) -> State:
@@ -60,36 +43,24 @@ class Yunet(Node[YunetConfig]):
         return Bounded(MEMORY + 1)
 
     def open(self, context: Context) -> None:
-        # A net this small gains nothing from a second thread, and loses a tenth to waiting for it.
-        self._session: OnnxSession | None = OnnxSession(zoo.onnx_path("yunet"), threads=1)
+        self._context = context
         self._cuts = CutFinder(self.config.cut)
-        self._plan: tuple[Video, SmallPlan] | None = None
+        self._eyes: Eyes | None = None
+        self._video: Video | None = None
+        self._see(context.job.video)
 
-    def process(self, frames: Frames[NV12, Cpu]) -> Detected:
-        assert self._session is not None
-        plan, rows = self._small(frames.video), frames.data.shape[1] * 2 // 3
-        weights = bgr_rows(frames.video.color, frames.video.height)
-        # A new scene is looked at in any case: the tracker knows nobody there.
-        looked = (frames.first + np.arange(len(frames))) % self.config.every == 0
-        flags = np.zeros(len(frames), bool)
-        seen = []
-        for i, picture in enumerate(frames.data):
-            luma = small_luma(picture[:rows], plan)
-            flags[i] = self.config.cut > 0 and self._cuts.look(luma)
-            looked[i] |= flags[i]
-            if looked[i]:
-                seen.append((luma, *small_chroma(picture[rows:], plan)))
-        found: list[Found] = []
-        for start in range(0, len(seen), AT_ONCE):
-            part = seen[start : start + AT_ONCE]
-            for planes, out in zip(part, self._input, strict=False):
-                write_bgr(*planes, weights, out)
-            outputs = self._session.run({self._session.inputs[0]: self._input[: len(part)]})
-            found += decode(outputs, plan.padded[0], self.config.score, self.config.nms, self.config.most)
-        return Detected(_faces(found, looked, plan), Cuts(flags, frames.seconds()))
+    def process(self, frames: Frames[NV12, M]) -> Detected:
+        if frames.video != self._video:
+            self._see(frames.video)
+        assert self._eyes is not None
+        wanted = (frames.first + np.arange(len(frames))) % self.config.every == 0
+        seen = self._eyes.look(frames.data, wanted)
+        return Detected(_faces(seen.found, seen.looked, self._plan), Cuts(seen.cuts, frames.seconds()))
 
     def close(self) -> None:
-        self._session = None
+        eyes, self._eyes = getattr(self, "_eyes", None), None
+        if eyes is not None:
+            eyes.close()
 
     def snapshot(self) -> Snapshot:
         return self._cuts.snapshot()
@@ -97,12 +68,19 @@ class Yunet(Node[YunetConfig]):
     def restore(self, snapshot: Snapshot) -> None:
         self._cuts.restore(snapshot)
 
-    def _small(self, video: Video) -> SmallPlan:
-        if self._plan is None or self._plan[0] != video:
-            self._plan = video, plan_small(video, self.config.size)
-            # Right and below, what no picture reaches stays zero.
-            self._input = np.zeros((AT_ONCE, 3, *self._plan[1].padded[::-1]), np.float32)
-        return self._plan[1]
+    def _see(self, video: Video) -> None:
+        """Get ready for pictures like ``video``."""
+        self.close()
+        self._video, self._plan = video, plan_small(video, self.config.size)
+        if self.config.backend == "onnxruntime":
+            from dualface.nodes.detect.look_cpu import CpuEyes
+
+            self._eyes = CpuEyes(self.config, video, self._cuts)
+        else:
+            from dualface.nodes.detect.look_cuda import CudaEyes
+
+            assert self._context.device is not None
+            self._eyes = CudaEyes(self.config, video, self._cuts, self._context.device, self._context.batch)
 
 
 def _faces(found: list[Found], looked: Any, plan: SmallPlan) -> Faces:
@@ -122,7 +100,3 @@ def _faces(found: list[Found], looked: Any, plan: SmallPlan) -> Faces:
         (np.concatenate([f.landmarks for f in found]) * scale + offset).astype(np.float32),
         looked,
     )
-
-
-# OpenCV's own threads would compete with those of the other stages.
-cv2.setNumThreads(1)

@@ -1,0 +1,172 @@
+// Crops of NV12 pictures into the tiles of NV12 pictures: one launch a batch.
+//
+// A block makes a piece of one tile's luma or chroma. Weights are Catmull-Rom (Keys 1981, a = -1/2),
+// widened by the ratio where the picture is reduced, so that nothing aliases. They are separable: a block
+// brings the part of the source it needs into shared memory, filters its rows, then their columns.
+// Where that part is too large (much reduced) or turned, each sample is made from the source by itself.
+// Nothing is read beyond the visible picture: its edges repeat.
+
+constexpr int ACROSS = 64, DOWN = 16, THREADS = 256;  // as in cuda.py
+constexpr int WIDE = 72, HIGH = 24;                    // most source samples a block holds
+
+struct Tile { int x, y, width, height; };
+
+struct Picture {
+    const unsigned char* source;
+    unsigned char* out;
+    int source_rows, source_pitch, source_width, source_height;  // rows: luma rows as stored
+    int out_rows, out_pitch;
+    long long source_step, out_step;                              // bytes from picture to picture
+    int rotation, black, tiles, across, luma_down, down;          // the last three: blocks of the largest tile
+};
+
+struct Plane {
+    const unsigned char* data;
+    int pitch, width, height;
+};
+
+__device__ float cubic(float x) {
+    x = fabsf(x);
+    if (x < 1.f) return (1.5f * x - 2.5f) * x * x + 1.f;
+    if (x < 2.f) return ((-0.5f * x + 2.5f) * x - 4.f) * x + 2.f;
+    return 0.f;
+}
+
+__device__ unsigned char byte_of(float value) { return (unsigned char)fminf(fmaxf(value + 0.5f, 0.f), 255.f); }
+
+__device__ int within(int value, int size) { return min(max(value, 0), size - 1); }
+
+// One sample of CHANNELS interleaved ones at (x, y), in samples of the plane.
+template <int CHANNELS>
+__device__ void sample(Plane p, float x, float y, float ratio_x, float ratio_y, float* result) {
+    ratio_x = fmaxf(ratio_x, 1.f);
+    ratio_y = fmaxf(ratio_y, 1.f);
+    int left = (int)ceilf(x - 2.f * ratio_x), right = (int)floorf(x + 2.f * ratio_x);
+    int top = (int)ceilf(y - 2.f * ratio_y), bottom = (int)floorf(y + 2.f * ratio_y);
+    float sum[CHANNELS] = {}, total = 0.f;
+    for (int j = top; j <= bottom; ++j) {
+        float wy = cubic((j - y) / ratio_y);
+        const unsigned char* row = p.data + (long long)within(j, p.height) * p.pitch;
+        for (int i = left; i <= right; ++i) {
+            float weight = wy * cubic((i - x) / ratio_x);
+            total += weight;
+            for (int c = 0; c < CHANNELS; ++c) sum[c] += weight * row[within(i, p.width) * CHANNELS + c];
+        }
+    }
+    for (int c = 0; c < CHANNELS; ++c) result[c] = sum[c] / total;
+}
+
+// A piece of an upright, enlarged tile: `x0, y0` is the place of its first sample in the plane.
+template <int CHANNELS>
+__device__ void piece(Plane p, float x0, float y0, float ratio_x, float ratio_y, unsigned char* out, int pitch,
+                      int wide, int high) {
+    __shared__ unsigned char held[HIGH][WIDE * 2];
+    __shared__ float lines[HIGH][ACROSS * 2];
+    int left = (int)floorf(x0) - 1, top = (int)floorf(y0) - 1;
+    int columns = (int)floorf(x0 + (wide - 1) * ratio_x) + 3 - left;
+    int rows = (int)floorf(y0 + (high - 1) * ratio_y) + 3 - top;
+    for (int k = threadIdx.x; k < rows * columns; k += THREADS) {
+        int j = k / columns, i = k - j * columns;
+        const unsigned char* from = p.data + (long long)within(top + j, p.height) * p.pitch + within(left + i, p.width) * CHANNELS;
+#pragma unroll
+        for (int c = 0; c < CHANNELS; ++c) held[j][i * CHANNELS + c] = from[c];
+    }
+    __syncthreads();
+    // A thread keeps to one column, so that it makes that column's weights once.
+    int i = threadIdx.x % ACROSS, group = threadIdx.x / ACROSS;
+    constexpr int GROUPS = THREADS / ACROSS;
+    if (i < wide) {
+        float x = x0 + i * ratio_x;
+        int first = (int)floorf(x) - 1;
+        float w[4];
+#pragma unroll
+        for (int t = 0; t < 4; ++t) w[t] = cubic(first + t - x);
+        for (int j = group; j < rows; j += GROUPS)
+#pragma unroll
+            for (int c = 0; c < CHANNELS; ++c) {
+                float sum = 0.f;
+#pragma unroll
+                for (int t = 0; t < 4; ++t) sum += w[t] * held[j][(first - left + t) * CHANNELS + c];
+                lines[j][i * CHANNELS + c] = sum;
+            }
+    }
+    __syncthreads();
+    if (i < wide)
+        for (int j = group; j < high; j += GROUPS) {
+            float y = y0 + j * ratio_y;
+            int first = (int)floorf(y) - 1;
+            float w[4];
+#pragma unroll
+            for (int t = 0; t < 4; ++t) w[t] = cubic(first + t - y);
+#pragma unroll
+            for (int c = 0; c < CHANNELS; ++c) {
+                float sum = 0.f;
+#pragma unroll
+                for (int t = 0; t < 4; ++t) sum += w[t] * lines[first - top + t][i * CHANNELS + c];
+                out[(long long)j * pitch + i * CHANNELS + c] = byte_of(sum);
+            }
+        }
+}
+
+template <int CHANNELS>
+__device__ void fill(const Picture& p, Plane plane, const Tile& tile, const float* crop, int bx, int by, unsigned char* out) {
+    constexpr int PER = CHANNELS;  // luma pixels a sample stands for, along an axis
+    int width = tile.width / PER, height = tile.height / PER;
+    int x = bx * ACROSS, y = by * DOWN;
+    int wide = min(ACROSS, width - x), high = min(DOWN, height - y);
+    bool turned = p.rotation == 90 || p.rotation == 270;
+    float ratio_x = (crop[2] - crop[0]) / (turned ? tile.height : tile.width);
+    float ratio_y = (crop[3] - crop[1]) / (turned ? tile.width : tile.height);
+    // Left-sited chroma lies a quarter of its pixel left of the middle, before and after.
+    float shift = CHANNELS == 2 && p.rotation == 0 ? 0.25f * (1.f - ratio_x) : 0.f;
+    float begin_x = crop[0] / PER - 0.5f + shift, begin_y = crop[1] / PER - 0.5f;
+    unsigned char* first = out + (long long)(tile.y / PER + y) * p.out_pitch + (tile.x / PER + x) * CHANNELS;
+    if (p.rotation == 0 && ratio_x <= 1.f && ratio_y <= 1.f) {
+        piece<CHANNELS>(plane, begin_x + (x + 0.5f) * ratio_x, begin_y + (y + 0.5f) * ratio_y, ratio_x, ratio_y, first,
+                        p.out_pitch, wide, high);
+        return;
+    }
+    for (int k = threadIdx.x; k < wide * high; k += THREADS) {
+        int j = k / wide, i = k - j * wide;
+        float u = (x + i + 0.5f) / width, v = (y + j + 0.5f) / height, s = u, t = v;
+        if (p.rotation == 90) { s = v; t = 1.f - u; }
+        if (p.rotation == 180) { s = 1.f - u; t = 1.f - v; }
+        if (p.rotation == 270) { s = 1.f - v; t = u; }
+        float result[CHANNELS];
+        sample<CHANNELS>(plane, begin_x + s * (crop[2] - crop[0]) / PER, begin_y + t * (crop[3] - crop[1]) / PER, ratio_x,
+                         ratio_y, result);
+        for (int c = 0; c < CHANNELS; ++c) first[(long long)j * p.out_pitch + i * CHANNELS + c] = byte_of(result[c]);
+    }
+}
+
+// Grid: blocks across the largest tile; luma's, then chroma's down; pictures x tiles.
+extern "C" __global__ void compose(Picture p, const Tile* tiles, const float* crops, const unsigned char* blank) {
+    int n = blockIdx.z / p.tiles, t = blockIdx.z - n * p.tiles;
+    Tile tile = tiles[t];
+    bool chroma = blockIdx.y >= p.luma_down;
+    int bx = blockIdx.x, by = blockIdx.y - (chroma ? p.luma_down : 0), per = chroma ? 2 : 1;
+    if (bx * ACROSS >= tile.width / per || by * DOWN >= tile.height / per) return;
+    unsigned char* out = p.out + n * p.out_step + (chroma ? (long long)p.out_rows * p.out_pitch : 0);
+    const unsigned char* source = p.source + n * p.source_step;
+    const float* crop = crops + blockIdx.z * 4;
+    if (blank[blockIdx.z]) {
+        int wide = min(ACROSS * per, tile.width - bx * ACROSS * per), high = min(DOWN, tile.height / per - by * DOWN);
+        for (int k = threadIdx.x; k < wide * high; k += THREADS)
+            out[(long long)(tile.y / per + by * DOWN + k / wide) * p.out_pitch + tile.x + bx * ACROSS * per + k % wide] =
+                chroma ? 128 : p.black;
+    } else if (chroma) {
+        Plane plane{source + (long long)p.source_rows * p.source_pitch, p.source_pitch, (p.source_width + 1) / 2,
+                    (p.source_height + 1) / 2};
+        fill<2>(p, plane, tile, crop, bx, by, out);
+    } else {
+        fill<1>(p, Plane{source, p.source_pitch, p.source_width, p.source_height}, tile, crop, bx, by, out);
+    }
+}
+
+// Black where no tile is.
+extern "C" __global__ void blacken(Picture p) {
+    long long at = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * 4;
+    long long luma = (long long)p.out_rows * p.out_pitch;
+    for (int i = 0; i < 4; ++i, ++at)
+        if (at < luma * 3 / 2) p.out[blockIdx.z * p.out_step + at] = at < luma ? p.black : 128;
+}

@@ -1,0 +1,218 @@
+"""decode/nvdec: H.264, HEVC, AV1 and VP9 on the GPU's decoder, as NV12 in its memory.
+
+PyAV reads the file, so that sound and timestamps are those of decode/pyav. The decoder's surfaces are
+its own and are used again with its next call; they are copied into our batches on the slot's stream,
+which is also the decoder's, so that the copy is done before a surface changes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from dualface.graph.errors import InputError
+from dualface.graph.job import Job
+from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.registry import node
+from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
+from dualface.hw.cuda import context_of, on
+from dualface.nodes.decode.feed import Feed
+from dualface.nodes.decode.probe import UNDECODABLE, video_stream
+from dualface.nodes.decode.source import open_input
+from dualface.nodes.decode.streams import Media
+from dualface.nodes.decode.timeline import Timeline
+from dualface.nodes.device_buffers import DevicePool
+from dualface.nodes.kernels import kernel
+from dualface.nodes.roles import Decoded
+
+CODECS = {"h264": "H264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9"}
+FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
+AT_ONCE = 8  # pictures that the parser is fed in one call
+AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
+SURFACES_MB = 128  # of the driver's own memory for a 1080p session, measured on an H100
+SURFACES = np.dtype([("address", "u8", (16,))])
+
+
+@dataclass
+class NvdecConfig(NodeConfig):
+    """Hardware decoding by NVDEC."""
+
+    protocols: list[str] = field(default_factory=lambda: ["file"])  # FFmpeg protocols that may be opened
+
+
+@node("decode/nvdec", rank=10)
+class Nvdec(Node[NvdecConfig]):
+    """Decodes 4:2:0 video of 8 and 10 bits; 10 bits are rounded to 8."""
+
+    @staticmethod
+    def needs(config: Any, memory: Memory) -> Needs:
+        return Needs(
+            engine="nvdec",
+            features=("nvdec", "cuda"),
+            packages=("PyNvVideoCodec", "cupy", "av"),
+            resources={"decode_sessions": 1},
+            vram_mb=SURFACES_MB,
+            threads=0.3,
+        )
+
+    @staticmethod
+    def check(config: Any, job: Job) -> tuple[str, ...]:
+        if job.codec in CODECS and job.pixel_format in FORMATS:
+            return ()
+        what = f"{job.codec} video of format {job.pixel_format}"
+        return (
+            f"{job.input}: {what} is nothing that NVDEC decodes; node/decode@graph.nodes.decode=pyav does.",
+        )
+
+    def open(self, context: Context) -> None:
+        import PyNvVideoCodec as nvc
+
+        assert context.device is not None
+        self.context, self.device, self.nvc = context, context.device, nvc
+        self.video = context.job.video
+        self.width, self.height = (v + v % 2 for v in (self.video.width, self.video.height))
+        self.media: Media | None = None
+        name = context.job.input
+        container = open_input(name, tuple(self.config.protocols))
+        try:
+            self.stream = video_stream(container, name)
+            self.media = Media(container, self.stream)
+        except BaseException:
+            container.close()
+            raise
+        codec = CODECS[self.stream.codec_context.codec.canonical_name]
+        try:
+            self.decoder = nvc.CreateDecoder(
+                gpuid=self.device.gpu,
+                codec=getattr(nvc.cudaVideoCodec, codec),
+                cudacontext=context_of(self.device.gpu),
+                cudastream=self.device.stream,
+                usedevicememory=True,
+            )
+        except Exception as error:  # PyNvVideoCodec's own classes
+            raise InputError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
+        self._gather = kernel(Path(__file__).with_name("nvdec.cu"), "gather", self.device.gpu)
+        self.pool = DevicePool(self.device, self.height, self.width, context.batch, context.held + AHEAD)
+        self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
+        self.packets: list[Any] = []
+        self.total = self.newest = 0
+        self.times: list[int] = []  # pts of pictures that were fed and have not come out, a heap
+        self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
+        self.batch: Any = None
+        self.filled: list[int] = []  # pts of the pictures in `batch`
+        self.chunks = Feed(self.stream, AT_ONCE).chunks(self._video_packets(container))
+        self.ended = False
+
+    def process(self) -> Decoded[NV12, Cuda] | None:
+        with on(self.device):
+            # One more than is given, so that packets behind the last picture still travel with it.
+            while len(self.ready) < 2 and not self.ended:
+                self._advance()
+        if not self.ready:
+            if self.total == 0:
+                raise InputError(f"{self.context.job.input}: {UNDECODABLE}")
+            return None
+        data, pts = self.ready.popleft()
+        first, self.total = self.total, self.total + len(pts)
+        packets, self.packets = tuple(self.packets), []
+        assert self.media is not None
+        frames: Frames[NV12, Cuda] = Frames(data[: len(pts)], np.array(pts, np.int64), self.video, first)
+        return Decoded(frames, Source(self.media, packets))
+
+    def close(self) -> None:
+        self.chunks = iter(())
+        self.ready = deque()
+        self.batch = self.decoder = self.media = self.stream = None
+
+    def _advance(self) -> None:
+        """Decode the next chunk, or what is left at the end."""
+        chunk = next(self.chunks, None)
+        packet = self.nvc.PacketData()
+        if chunk is not None:
+            for pts in chunk.pts:
+                self.newest = self.newest + self.timeline.step if pts is None else pts
+                heapq.heappush(self.times, self.newest)
+            held = ctypes.create_string_buffer(chunk.data, len(chunk.data))
+            packet.bsl_data, packet.bsl = ctypes.addressof(held), len(chunk.data)
+        surfaces = self.decoder.Decode(packet)
+        if surfaces:
+            self._keep(surfaces)
+        if chunk is None and not surfaces:
+            self.ended = True
+            self._close_batch()
+            if lost := len(self.times):
+                self.context.count("damaged", lost)
+                self._emit("warning", f"{lost} pictures did not decode")
+
+    def _keep(self, surfaces: list[Any]) -> None:
+        at = 0
+        while at < len(surfaces):
+            if self.batch is None:
+                self.batch = self.pool.take(self.context.batch)
+            room = self.context.batch - len(self.filled)
+            part = surfaces[at : at + min(room, 16)]
+            self._copy(part, self.batch[len(self.filled) :])
+            for _ in part:
+                pts = heapq.heappop(self.times) if self.times else None
+                self.filled.append(self.timeline.place(pts))
+            at += len(part)
+            if len(self.filled) == self.context.batch:
+                self._close_batch()
+
+    def _copy(self, surfaces: list[Any], out: Any) -> None:
+        rows, width = surfaces[0].shape[:2]
+        wide = surfaces[0].format == self.nvc.Pixel_Format.P016
+        if (rows, width) != (out.shape[1], out.shape[2]):
+            raise InputError(
+                f"{self.context.job.input}: the pictures change from {self.width}x{self.height} to "
+                f"{width}x{rows * 2 // 3}; node/decode@graph.nodes.decode=pyav can decode that"
+            )
+        where = np.zeros((), SURFACES)
+        where["address"][: len(surfaces)] = [surface.GetPtrToPlane(0) for surface in surfaces]
+        pitch = surfaces[0].strides[0] if surfaces[0].strides else width * (2 if wide else 1)
+        self._gather(
+            (-(-width // 1024), rows, len(surfaces)),
+            (256, 1, 1),
+            (where, np.int32(pitch), np.int32(wide), out.data.ptr, np.int32(width), np.int32(rows),
+             np.int64(out.strides[0])),
+        )  # fmt: skip
+
+    def _close_batch(self) -> None:
+        if self.filled:
+            self.ready.append((self.batch, self.filled))
+        self.batch, self.filled = None, []
+
+    def _video_packets(self, container: Any) -> Iterator[Any]:
+        """Packets of the video in order; those of other streams are put aside on the way."""
+        assert self.media is not None
+        wanted = [self.stream, *(t.stream for t in self.media.tracks if t.kind in ("audio", "subtitle"))]
+        demuxed = container.demux(wanted)
+        while not self.context.stopping():
+            try:
+                packet = next(demuxed)
+            except StopIteration:
+                return
+            except av.error.FFmpegError as error:
+                self._emit("warning", f"reading stopped: the file is damaged there ({error.strerror})")
+                return
+            if packet.stream.index != self.stream.index:
+                if packet.size:
+                    self.packets.append(packet)
+            elif packet.size:
+                yield packet
+
+    def _emit(self, kind: str, message: str) -> None:
+        self.context.emit(Event(kind, message, self.context.name, self.total))
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.split(":", 1)[-1].strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-2] if len(lines) > 2 else str(error)

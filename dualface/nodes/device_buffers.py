@@ -1,0 +1,70 @@
+"""Frame buffers on a GPU, all taken when the job opens.
+
+As `dualface.nodes.buffers`: a batch returns by itself when the last array that looks at it is gone.
+All of a job's work is on one stream, so that a buffer may be written again as soon as its readers
+are enqueued.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any
+
+from dualface.graph.node import Device
+from dualface.hw.cuda import on
+
+PATIENCE = 60.0  # seconds; a buffer that does not come back in this time never will
+
+
+class _Loan:
+    """Owner of one lent buffer: CuPy keeps it alive through every view."""
+
+    __slots__ = ("memory", "pool")
+
+    def __init__(self, memory: Any, pool: DevicePool) -> None:
+        self.memory, self.pool = memory, pool
+
+    def __del__(self) -> None:
+        self.pool._return(self.memory)
+
+
+class DevicePool:
+    """``count`` NV12 batches ``[n, rows, width]`` uint8 of up to ``batch`` frames on ``device``.
+
+    `take` may be called from any thread and waits while all are lent: the graph's queues bound how
+    many that can be, so that it waits only where a node keeps more than it said it would.
+    """
+
+    def __init__(self, device: Device, height: int, width: int, batch: int, count: int) -> None:
+        import cupy
+
+        self.device, self.height, self.width, self.batch = device, height, width, batch
+        self.rows = height * 3 // 2
+        self._cupy = cupy
+        self._free: deque[Any] = deque()
+        self._back = threading.Semaphore(0)
+        with on(device):
+            for _ in range(count):
+                self._return(cupy.cuda.Memory(batch * self.rows * width))
+
+    @property
+    def bytes(self) -> int:
+        """What one batch takes."""
+        return self.batch * self.rows * self.width
+
+    def take(self, n: int) -> Any:
+        """A CuPy array ``[n, rows, width]``, ``1 <= n <= batch``, with old pixels in it."""
+        if not self._back.acquire(timeout=PATIENCE):
+            raise RuntimeError(
+                "all frame buffers of the GPU stay lent; a node keeps more frames than it says"
+            )
+        memory = self._free.popleft()
+        cuda = self._cupy.cuda
+        owned = cuda.UnownedMemory(memory.ptr, memory.size, _Loan(memory, self), self.device.gpu)
+        return self._cupy.ndarray((n, self.rows, self.width), "u1", cuda.MemoryPointer(owned, 0))
+
+    def _return(self, memory: Any) -> None:
+        # May run in any thread, in the middle of anything: neither call takes a Python lock for long.
+        self._free.append(memory)
+        self._back.release()
