@@ -53,7 +53,12 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         made: tuple[JobResult, ...] = ()
         if jobs:
             made = execute(
-                plan, leases=leases, listener=listener, stop=stop, overwrite=overwrite, open_device=open_device
+                plan,
+                leases=leases,
+                listener=listener,
+                stop=stop,
+                overwrite=overwrite,
+                open_device=open_device,
             )
     results = tuple(sorted((*made, *failed), key=lambda r: r.job.index))
     report = build_report(
