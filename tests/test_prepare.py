@@ -57,7 +57,7 @@ class Soft(Encoder):
 
 
 CARD = Hardware(
-    "card", 16, 65536, (Gpu(0, "Card", 24576),), frozenset({"cuda", "nvenc"}), frozenset({"torch"}),
+    "card", 16, 65536, (Gpu(0, "Card", 24576),), frozenset({"cuda", "nvenc"}), frozenset({"cupy"}),
     cuda_streams=4, encode_sessions=1, vram_limit_mb=24576, vram_per_stream_mb=6144,
     encode_overflow="software",
 )  # fmt: skip
