@@ -162,7 +162,8 @@ def _register() -> None:
     from dualface.settings import Settings
 
     install()
-    ConfigStore.instance().store(name="settings", node=Settings, provider="dualface")
+    # (A name that no file of a user's has: Hydra would take such a file for it.)
+    ConfigStore.instance().store(name="dualface_settings", node=Settings, provider="dualface")
     Plugins.instance().register(Folders)
 
 

@@ -78,7 +78,16 @@ def file_problem(
     return None
 
 
+def put_problem(file: str, reached: Iterable[str]) -> Problem | None:
+    """What is wrong with where a defaults list puts ``file``, one of dualface's own."""
+    if "hydra" not in list(reached):
+        return None
+    message = "a defaults list puts it into Hydra's own section, which no config file may."
+    return Problem("closed-setting", file, message, "Look for hydra behind an @ in your configs.")
+
+
 def _holds_target(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return "_target_" in value or any(map(_holds_target, value.values()))
+        # "()" is what _target_ is to Python's logging.
+        return bool({"_target_", "()"} & set(value)) or any(map(_holds_target, value.values()))
     return isinstance(value, list) and any(map(_holds_target, value))

@@ -17,7 +17,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf, open_dict
 
 from dualface.graph.errors import RequestError
-from dualface.guard import file_problem, typed_problem
+from dualface.guard import file_problem, put_problem, typed_problem
 from dualface.paths import conf_dir
 from dualface.sentences import problems_of
 
@@ -29,10 +29,12 @@ class Loader(ConfigLoaderImpl):
 
     def _load_single_config(self, default: Any, repo: Any) -> Any:
         result = super()._load_single_config(default, repo)
-        if _trusted(result.path, default.config_path):
-            return result
         config = OmegaConf.to_container(result.config, resolve=False)
         reached = [str(key) for key in config] if isinstance(config, dict) else []
+        if _trusted(result.path, default.config_path):
+            if not _of_hydra(default) and (problem := put_problem(default.config_path, reached)):
+                raise RequestError([problem])
+            return result
         # An override of another file's choice shows in the list alone.
         defaults = [_path(item) for item in result.defaults_list or ()]
         group, _, _ = default.config_path.rpartition("/")
@@ -40,6 +42,17 @@ class Loader(ConfigLoaderImpl):
         if problem := file_problem(str(file), group.split("/")[0], config, reached, defaults):
             raise RequestError([problem])
         return result
+
+    def _process_config_searchpath(self, config_name: Any, parsed_overrides: Any, repo: Any) -> None:
+        # Hydra reads hydra.searchpath, and imports what it names, from a main config as it stands in its
+        # file, before it is put anywhere.
+        main = repo.load_config(config_path=config_name) if config_name else None
+        if main is not None and not _trusted(main.path, config_name) and "hydra" in main.config:
+            file = f"{main.path.removeprefix('file://')}/{config_name.removesuffix('.yaml')}.yaml"
+            problem = file_problem(file, "", {}, ["hydra"], ())
+            assert problem is not None
+            raise RequestError([problem])
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
     def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
         """One run of a sweep. What is wrong with it is told by that run (`REFUSED`), so that the
@@ -74,6 +87,13 @@ def _trusted(source: str, path: str) -> bool:
     return source == f"file://{conf_dir()}" or source.startswith(
         ("structured://", "pkg://hydra.conf", "pkg://hydra_plugins.")
     )
+
+
+def _of_hydra(default: Any) -> bool:
+    """Whether ``default`` belongs into Hydra's section: Hydra's own configs, and dualface's main one."""
+    if default.config_path.startswith("hydra/"):
+        return True
+    return default.config_path == "config" and default.package in (None, "", "_global_")
 
 
 def _path(item: Any) -> str:

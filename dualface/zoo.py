@@ -169,6 +169,8 @@ def _read(path: Path) -> Descriptor:
         own = (path.parent / Path(_text(path, sources, "path")).expanduser()).resolve()
         return Descriptor(**texts, path=own)
     package, file = _text(path, sources, "package"), _text(path, sources, "file")
+    if not package.isidentifier():  # of a.b, Python would import a to find b
+        raise ModelError(f"{path}: 'package' is '{package}'; it is the plain name of a Python package")
     install = str(sources.get("install") or package)
     return Descriptor(**texts, package=package, install=install, file=file)
 

@@ -73,6 +73,37 @@ def test_a_file_reaches_only_what_it_describes(
     assert not (folder / "runs").exists()
 
 
+@pytest.mark.parametrize(
+    "put_there",
+    ["/layout@_global_.hydra.job_logging.root: solo", "/layout@_global_.hydra.callbacks.x: solo",
+     "/config@_global_.hydra.job_logging", "/node/write@_global_.hydra.job_logging.formatters: people"],
+)  # fmt: skip
+def test_nor_are_dualface_s_own_configs_put_where_hydra_runs_them(
+    put_there: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"# @package _global_\ndefaults: [{{{put_there}}}, dualface@_global_.graph, _self_]"
+    put(folder / "conf" / "graph" / "bad.yaml", text)
+    assert main(["--config-dir", "conf", "graph=bad", "input=a.mp4", "output=b.mp4"]) == 2
+    assert "which no config file may" in capsys.readouterr().err
+    assert not (folder / "b.mp4").exists()
+
+
+def test_nor_does_a_main_config_name_places_to_search(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DUALFACE_HOME", str(folder / "home"))
+    text = "# @package graph\ndefaults: [_self_]\nhydra: {searchpath: ['pkg://evil']}"
+    put(folder / "home" / "config" / "mine.yaml", text)
+    assert main(["--config-name", "mine", "action=plan", "input=a.mp4"]) == 2
+    assert "mine.yaml: it sets something of Hydra's own" in capsys.readouterr().err
+
+
+def test_a_user_s_file_may_be_called_settings(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUALFACE_HOME", str(folder / "home"))
+    put(folder / "home" / "config" / "settings.yaml", "quiet: true")
+    assert main(["action=plan", "input=a.mp4"]) == 0
+
+
 def outside(*args: str) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own: joblib keeps its workers, and the folder they are in."""
     return subprocess.run([sys.executable, "-m", "dualface", *args], capture_output=True, text=True)

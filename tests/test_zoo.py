@@ -111,6 +111,7 @@ def test_a_users_descriptor_takes_the_place_of_ours(home: Path) -> None:
         ({"source": "{package: no_such_package, file: x.onnx}"}, "pip install 'no_such_package'"),
         ({"source": "{}"}, "either 'package' and 'file', or 'path'"),
         ({"source": "{package: numpy}"}, "'file' is missing"),
+        ({"source": "{package: numpy.linalg, file: x.onnx}"}, "the plain name of a Python package"),
         ({"conversions": "[smaller]"}, "no conversion called 'smaller'; there are dynamic_size"),
         ({"conversions": "3"}, "conversions is a list"),
         ({"conversions": "[dynamic_size]"}, "cannot be converted: it is not an ONNX file"),
