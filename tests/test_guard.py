@@ -76,7 +76,7 @@ def test_a_file_reaches_only_what_it_describes(
 @pytest.mark.parametrize(
     "put_there",
     ["/layout@_global_.hydra.job_logging.root: solo", "/layout@_global_.hydra.callbacks.x: solo",
-     "/config@_global_.hydra.job_logging", "/node/write@_global_.hydra.job_logging.formatters: people"],
+     "/node/write@_global_.hydra.job_logging.formatters: people"],
 )  # fmt: skip
 def test_nor_are_dualface_s_own_configs_put_where_hydra_runs_them(
     put_there: str, folder: Path, capsys: pytest.CaptureFixture[str]
