@@ -14,6 +14,7 @@ from dualface.graph.job import Job
 from dualface.graph.node import Context
 from dualface.graph.types import Cuts, People, Tracks, Video, spans
 from dualface.nodes.reid.off import ReidOff, ReidOffConfig
+from dualface.nodes.reid.sides import Seen, Sides
 
 Rows = list[dict[int, tuple[float, float]]]  # for each frame: (middle's x, height) by track
 
@@ -84,6 +85,24 @@ def test_of_four_people_the_two_largest_stay() -> None:
     people = {1: (150.0, 60.0), 2: (400.0, 100.0), 3: (600.0, 62.0), 4: (850.0, 100.0)}
     rows: Rows = [{t: (x, h + rng.normal(0, 4)) for t, (x, h) in people.items()} for _ in range(60)]
     assert sides(rows) == [{1: -1, 2: 0, 3: -1, 4: 1}] * 60
+
+
+def test_who_comes_for_a_free_tile_moves_nobody_who_stayed() -> None:
+    sides = Sides(2, smoothing=0.3, margin=1.25, gap=0.02)
+    left, middle, right = Seen(1, 0.2, 0.3), Seen(2, 0.5, 0.3), Seen(3, 0.8, 0.2)
+    assert sides.step([left, middle, right]) == {1: 0, 2: 1}
+    # The left one is gone; the one on the right takes the free tile and the other stays for good.
+    for _ in range(50):
+        assert sides.step([middle, right]) == {2: 1, 3: 0}
+    fresh = Sides(2, smoothing=0.3, margin=1.25, gap=0.02)
+    fresh.restore(sides.snapshot())
+    assert fresh.step([middle, right]) == {2: 1, 3: 0}
+    # Once they stand as their tiles do, a real crossing counts as ever.
+    for x in (0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3):
+        assert fresh.step([middle, Seen(3, x, 0.2)]) == {2: 1, 3: 0}
+    for x in (0.9,) * 8:
+        crossed = fresh.step([middle, Seen(3, x, 0.2)])
+    assert crossed == {2: 0, 3: 1}
 
 
 def test_after_a_cut_positions_begin_anew() -> None:

@@ -28,6 +28,8 @@ class Sides:
     The heaviest tracks get the tiles, from left to right as they stand. Two things keep it calm:
     a track that has a tile loses it only to one that is ``margin`` times as heavy, and two tiles
     are exchanged only when the smoothed positions have crossed by ``gap`` of the frame's width.
+    Once every tile was taken, whoever comes for one that fell free takes that one, wherever they
+    stand: nobody who stayed is moved for them.
     """
 
     def __init__(self, tiles: int, *, smoothing: float, margin: float, gap: float) -> None:
@@ -40,6 +42,8 @@ class Sides:
         # Where each tile's person stands, smoothed; at first the middle of the tile's share.
         self.places = [(tile + 0.5) / self.tiles for tile in range(self.tiles)]
         self.known: dict[int, float] = {}
+        self.dealt = False  # every tile was taken since the scene began
+        self.in_order = False  # those who hold the tiles have stood from left to right as their tiles do
 
     def step(self, seen: list[Seen]) -> dict[int, int]:
         """The tile of each chosen track, by track id."""
@@ -67,9 +71,14 @@ class Sides:
         if len(held) == self.tiles:
             # All had a tile: they keep it unless neighbours have clearly crossed.
             order = sorted(chosen, key=lambda f: held[f.id])
-            xs = [self.known[f.id] for f in order]
-            if all(b - a > -self.gap for a, b in pairwise(xs)):
+            steps = [self.known[b.id] - self.known[a.id] for a, b in pairwise(order)]
+            self.in_order |= all(step > 0 for step in steps)
+            if not self.in_order or all(step > -self.gap for step in steps):
                 return held
+        elif self.dealt and held:
+            self.in_order = False
+            return self._fill(chosen)
+        self.dealt = self.in_order = True
         return {face.id: tile for tile, face in enumerate(chosen)}
 
     def _fill(self, chosen: list[Seen]) -> dict[int, int]:
@@ -87,6 +96,7 @@ class Sides:
         return {
             "holders": np.array(self.holders, np.int64),
             "places": np.array(self.places, np.float64),
+            "orderly": np.array([self.dealt, self.in_order]),
             "known": np.array(list(self.known.items()), np.float64).reshape(-1, 2),
         }
 
@@ -94,4 +104,5 @@ class Sides:
         """Take up the state of an earlier `snapshot`."""
         self.holders = snapshot["holders"].tolist()
         self.places = snapshot["places"].tolist()
+        self.dealt, self.in_order = snapshot["orderly"].tolist()
         self.known = {int(key): x for key, x in snapshot["known"].tolist()}
