@@ -23,7 +23,7 @@ class Feed:
     """Turns packets into chunks of ``size`` pictures.
 
     One call of the decoder costs the interpreter lock twice, whatever it is fed; so it is fed some
-    pictures at a time (measured in docs/decisions/nvdec.md).
+    pictures at a time.
     """
 
     def __init__(self, stream: Any, size: int) -> None:

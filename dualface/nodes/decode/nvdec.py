@@ -1,4 +1,4 @@
-"""decode/nvdec: H.264, HEVC, AV1 and VP9 on the GPU's decoder, as NV12 in its memory.
+"""decode/nvdec: H.264 and HEVC on the GPU's decoder, as NV12 in its memory.
 
 PyAV reads the file, so that sound and timestamps are those of decode/pyav. The decoder's surfaces are
 its own and are used again with its next call; they are copied into our batches on the slot's stream,
@@ -33,11 +33,11 @@ from dualface.nodes.device_buffers import DevicePool
 from dualface.nodes.kernels import kernel
 from dualface.nodes.roles import Decoded
 
-CODECS = {"h264": "H264", "hevc": "HEVC", "av1": "AV1", "vp9": "VP9"}
+CODECS = {"h264": "H264", "hevc": "HEVC"}  # the codecs that were decoded on a chip
 FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 AT_ONCE = 8  # pictures that the parser is fed in one call
 AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
-SURFACES_MB = 128  # of the driver's own memory for a 1080p session, measured on an H100
+SURFACES_MB = 128  # of the driver's own memory for a 1080p session; a guess, not measured
 SURFACES = np.dtype([("address", "u8", (16,))])
 
 

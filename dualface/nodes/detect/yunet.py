@@ -18,7 +18,7 @@ from dualface.nodes.roles import Detected
 
 BACKEND_PACKAGES = {"onnxruntime": ("onnxruntime", "cv2"), "torch": ("torch", "cupy"),
                     "tensorrt": ("tensorrt", "cupy")}  # fmt: skip
-NETWORK_MB = 300  # of VRAM for weights, CUDA's own and the workspace, measured on an H100
+NETWORK_MB = 300  # of VRAM for weights, CUDA's own and the workspace; a guess, not measured
 
 
 @node("detect/yunet", rank=50)
