@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dualface.actions import ACTIONS, FORMATS, Request
+from dualface.actions import ACTIONS, FORMATS, Request, ends
 from dualface.cli import quote
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
@@ -66,7 +66,7 @@ def _guarded(args: list[str]) -> int:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM ends whatever is going on as Ctrl-C does; a run has handlers of its own."""
+    """What `ends` lists ends whatever is going on as Ctrl-C does; a run has handlers of its own."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -74,11 +74,12 @@ def _terminable() -> Iterator[None]:
     def heard(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, heard)
+    before = {number: signal.signal(number, heard) for number in ends()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _main(args: list[str]) -> int:

@@ -328,7 +328,7 @@ def test_an_interrupted_parallel_sweep_tells_its_table(run: Run, tmp_path: Path,
     assert rows[0]["status"] == "done"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_finished(number: int, run: Run, tmp_path: Path) -> None:
     make(tmp_path / "short.mp4", Film(times=range(2)))
     make(tmp_path / "long.mp4", Film(size=(640, 480), times=range(1500)))
@@ -365,7 +365,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_interrupt_does_not_wait_for_a_node(number: int, times: int, run: Run, tmp_path: Path) -> None:
     make(tmp_path / "long.mp4", Film(times=range(100)))
@@ -393,3 +393,14 @@ def test_an_interrupt_does_not_wait_for_a_node(number: int, times: int, run: Run
         (report,) = (tmp_path / "runs").rglob("report.json")
         told = {job["name"]: job["error"] for job in json.loads(report.read_text())["jobs"]}
         assert told["long"] == "Stopped before its end: node 'encode' (encode/x264) did not come back."
+
+
+def test_a_name_that_is_not_utf8_is_a_name_like_any_other(run: Run, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"m\xc7\xd1.mp4")
+    make(tmp_path / "a.mp4")
+    make(tmp_path / odd)
+    assert run("input=*.mp4", "output=out/{name}.mp4", "quiet=true") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.mp4", odd}
+    (report,) = (tmp_path / "runs").rglob("report.json")
+    named = [job["name"] for job in json.loads(report.read_text(encoding="utf-8"))["jobs"]]
+    assert sorted(named) == sorted(["a", Path(odd).stem])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,13 @@ FORMATS = {  # of the actions that answer on stdout
     "plan": ("text", "json", "mermaid", "svg"),
     **dict.fromkeys(("nodes", "hw", "doctor"), ("text", "json")),
 }
+
+
+def ends() -> list[signal.Signals]:
+    """The signals that end the program as Ctrl-C does: being terminated, and losing the terminal
+    unless that is to be ignored (``nohup``)."""
+    wanted = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from dualface.actions import Request
+from dualface.actions import Request, ends
 from dualface.actions.outputs import check
 from dualface.actions.prepare import NOMINAL, prepare, without_unable
 from dualface.graph.plan import Plan
@@ -91,8 +91,8 @@ def main(config: Mapping[str, Any], request: Request) -> int:
 
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C (or SIGTERM) sets; the second ends the process at once, without
-    a report but leaving no unfinished file."""
+    """An event that the first Ctrl-C sets, or one of `ends`; the second ends the process at once,
+    without a report but leaving no unfinished file."""
     from dualface.graph.running.outputs import discard_all
 
     stop = threading.Event()
@@ -109,7 +109,7 @@ def stopping() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, *ends())}
     try:
         yield stop
     finally:
@@ -139,4 +139,5 @@ def _keep_plan(plan: Plan, folder: Path | None) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text + "\n", encoding="utf-8")
+    # A file's name may hold bytes that are no UTF-8; JSON escapes read back as the same name.
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
