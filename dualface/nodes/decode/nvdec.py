@@ -108,7 +108,7 @@ class Nvdec(Node[NvdecConfig]):
         self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
         self.batch: Any = None
         self.filled: list[int] = []  # pts of the pictures in `batch`
-        self.chunks = Feed(self.stream, AT_ONCE).chunks(self._video_packets(container))
+        self.chunks = Feed(self.stream, AT_ONCE).chunks(self._packets(self.media))
         self.ended = False
 
     def process(self) -> Decoded[NV12, Cuda] | None:
@@ -122,7 +122,8 @@ class Nvdec(Node[NvdecConfig]):
             return None
         data, pts = self.ready.popleft()
         first, self.total = self.total, self.total + len(pts)
-        packets, self.packets = tuple(self.packets), []
+        packets = tuple(self.packets)
+        self.packets.clear()
         assert self.media is not None
         frames: Frames[NV12, Cuda] = Frames(data[: len(pts)], np.array(pts, np.int64), self.video, first)
         return Decoded(frames, Source(self.media, packets))
@@ -190,24 +191,15 @@ class Nvdec(Node[NvdecConfig]):
             self.ready.append((self.batch, self.filled))
         self.batch, self.filled = None, []
 
-    def _video_packets(self, container: Any) -> Iterator[Any]:
-        """Packets of the video in order; those of other streams are put aside on the way."""
-        assert self.media is not None
-        wanted = [self.stream, *(t.stream for t in self.media.tracks if t.kind in ("audio", "subtitle"))]
-        demuxed = container.demux(wanted)
-        while not self.context.stopping():
-            try:
-                packet = next(demuxed)
-            except StopIteration:
-                return
-            except av.error.FFmpegError as error:
-                self._emit("warning", f"reading stopped: the file is damaged there ({error.strerror})")
-                return
-            if packet.stream.index != self.stream.index:
+    def _packets(self, media: Media) -> Iterator[Any]:
+        try:
+            for packet in media.read(self.stream, self.packets):
+                if self.context.stopping():
+                    return
                 if packet.size:
-                    self.packets.append(packet)
-            elif packet.size:
-                yield packet
+                    yield packet
+        except av.error.FFmpegError as error:
+            self._emit("warning", f"reading stopped: the file is damaged there ({error.strerror})")
 
     def _emit(self, kind: str, message: str) -> None:
         self.context.emit(Event(kind, message, self.context.name, self.total))

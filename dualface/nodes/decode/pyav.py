@@ -61,7 +61,7 @@ class PyavDecode(Node[PyavConfig]):
         self.total = 0
         self.damaged = 0
         self.resized = False
-        self.frames = self._frames(container)
+        self.frames = self._frames(self.media)
 
     def process(self) -> Decoded[NV12, Cpu] | None:
         frame = self.ahead if self.ahead is not None else next(self.frames, None)
@@ -81,7 +81,8 @@ class PyavDecode(Node[PyavConfig]):
             frame = next(self.frames, None)
         self.ahead = frame
         first, self.total = self.total, self.total + n
-        packets, self.packets = tuple(self.packets), []
+        packets = tuple(self.packets)
+        self.packets.clear()
         if frame is None:
             self._end()
         assert self.media is not None
@@ -93,25 +94,17 @@ class PyavDecode(Node[PyavConfig]):
         self.packets, self.ahead, self.media = [], None, None
         self.stream = None
 
-    def _frames(self, container: Any) -> Iterator[Any]:
+    def _frames(self, media: Media) -> Iterator[Any]:
         """Pictures in order; packets of other streams are put aside on the way."""
-        assert self.media is not None
-        wanted = [self.stream, *(t.stream for t in self.media.tracks if t.kind in ("audio", "subtitle"))]
-        demuxed = container.demux(wanted)
-        while not self.context.stopping():
-            try:
-                packet = next(demuxed)
-            except StopIteration:
-                return
-            except av.error.FFmpegError as error:
-                why = f"the file is damaged there ({error.strerror})"
-                self._emit("warning", f"reading stopped at {self._now()}: {why}")
-                yield from self._decode(None)
-                return
-            if packet.stream.index == self.stream.index:
+        try:
+            for packet in media.read(self.stream, self.packets):
+                if self.context.stopping():
+                    return
                 yield from self._decode(packet)
-            elif packet.size:
-                self.packets.append(packet)
+        except av.error.FFmpegError as error:
+            why = f"the file is damaged there ({error.strerror})"
+            self._emit("warning", f"reading stopped at {self._now()}: {why}")
+            yield from self._decode(None)
 
     def _decode(self, packet: Any) -> list[Any]:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,3 +44,13 @@ class Media:
         self.metadata: dict[str, str] = dict(container.metadata)
         self.chapters: list[Any] = container.chapters()
         weakref.finalize(self, container.close)
+
+    def read(self, video: Any, aside: list[Any]) -> Iterator[Any]:
+        """The packets of the stream ``video`` in order, an empty one last; those of sound and
+        subtitles are put ``aside`` on the way. Raises FFmpegError where the file is damaged."""
+        wanted = [video, *(t.stream for t in self.tracks if t.kind in ("audio", "subtitle"))]
+        for packet in self.container.demux(wanted):
+            if packet.stream.index == video.index:
+                yield packet
+            elif packet.size:
+                aside.append(packet)
