@@ -14,6 +14,7 @@ from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Frames, Memory, Source
 from dualface.nodes.buffers import FramePool, Pixels
+from dualface.nodes.clock import clock
 from dualface.nodes.decode.color import HDR
 from dualface.nodes.decode.pixels import ToNv12
 from dualface.nodes.decode.probe import UNDECODABLE, duration, orientation, video_of, video_stream
@@ -184,15 +185,3 @@ class PyavDecode(Node[PyavConfig]):
 
     def _emit(self, kind: str, message: str) -> None:
         self.context.emit(Event(kind, message, self.context.name, self.total))
-
-
-def clock(seconds: float) -> str:
-    """A time as a player shows it.
-
-    >>> clock(75.25), clock(3600)
-    ('1:15.2', '1:00:00.0')
-    """
-    sign, seconds = ("-" if seconds < 0 else ""), abs(seconds)
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{sign}{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{sign}{minutes}:{rest:04.1f}"

@@ -13,14 +13,13 @@ import numpy.typing as npt
 from dualface.graph.node import Bounded, Context, Node, NodeConfig, State
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Cuts, Frames, Tracks, spans
+from dualface.nodes.blur.cover import WHOLE, Box, Look, Rules, Sight, cover
+from dualface.nodes.blur.losses import Losses
 from dualface.nodes.buffers import FramePool
 from dualface.nodes.compose.cpu import black, planes
 from dualface.nodes.compose.stored import stored
 
-GROWTH = 0.05  # of the box, for each frame between a frame and the nearest look at its face
-
 Plane = npt.NDArray[np.uint8]
-Seen = dict[int, npt.NDArray[np.float32]]  # boxes of one frame by track
 
 
 @dataclass
@@ -31,85 +30,97 @@ class BlurConfig(NodeConfig):
     expand: float = 1.5  # size of the hidden box in boxes of the detector, 1 or more
     cells: int = 6  # averages across a face that are kept, 1..16
     bridge: int = 12  # hide a face also so many frames before and after it is tracked
+    gap: int = 30  # and up to so many frames between two tracks at one place, or beside the picture's edge
 
     def __post_init__(self) -> None:
         if self.expand < 1:
             raise ValueError(f"expand is {self.expand}; below 1 a rim of the face would show")
         if not 1 <= self.cells <= 16:
             raise ValueError(f"cells is {self.cells}; 1 to 16 averages across a face hide who it is")
-        if self.bridge < 0:
-            raise ValueError(f"bridge is {self.bridge}, but a number of frames is 0 or more")
+        for name in ("bridge", "gap"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}, but a number of frames is 0 or more")
 
 
 @node("blur/cpu", rank=50)
 class Blur(Node[BlurConfig]):
-    """Hides tracked faces, and where a face was a moment before and after, up to the next cut."""
+    """Hides tracked faces, and where a face was a moment before and after, up to the next cut.
+
+    Warns where a face was lost inside the picture.
+    """
 
     def __init__(self, config: BlurConfig) -> None:
         super().__init__(config)
         self._pending: list[Frames[NV12, Cpu]] = []
-        self._seen: list[Seen] = []  # from `bridge` frames before the oldest pending one
-        self._scenes: list[int] = []
-        self._past = 0  # entries of `_seen` that are already answered
+        self._sights: list[Sight] = []  # from `lookahead` frames before the oldest pending one
+        self._past = 0  # entries of `_sights` that are already answered
+        self._losses = Losses()
 
     @staticmethod
     def lookahead(config: BlurConfig) -> int:
-        return config.bridge
+        return max(config.bridge, config.gap)
 
     @staticmethod
     def state(config: BlurConfig) -> State:
-        return Bounded(config.bridge)
+        return Bounded(max(config.bridge, config.gap) + WHOLE)
 
     def open(self, context: Context) -> None:
-        self._batch = context.batch
+        self._context = context
         self._pool: FramePool | None = None
 
     def process(self, frames: Frames[NV12, Cpu], tracks: Tracks, cuts: Cuts) -> Frames[NV12, Cpu] | None:
         self._pending.append(frames)
-        for span, cut in zip(spans(tracks.counts), cuts.flags, strict=True):
-            found = zip(tracks.ids[span], tracks.boxes[span], strict=True)
-            self._seen.append({int(i): box for i, box in found if np.isfinite(box).all()})
-            self._scenes.append((self._scenes[-1] if self._scenes else 0) + int(cut))
-        owed = len(self._seen) - self._past
-        complete = owed - len(self._pending[0]) >= self.config.bridge
+        self._rules = Rules(
+            self.config.expand, self.config.bridge, self.config.gap, frames.video.display_size
+        )
+        for i, span in enumerate(spans(tracks.counts)):
+            scores = dict(zip(tracks.ids[span].tolist(), tracks.scores[span].tolist(), strict=True))
+            sight = self._see(tracks.boxes[span], scores, bool(cuts.flags[i]))
+            self._losses.look(sight, scores, float(cuts.seconds[i]), self._rules)
+            self._sights.append(sight)
+        owed = len(self._sights) - self._past
+        complete = owed - len(self._pending[0]) >= self._rules.reach
         return self._answer() if complete else None
 
     def finish(self) -> Iterator[Frames[NV12, Cpu]]:
         while self._pending:
             yield self._answer()
+        if self._sights:
+            self._losses.end(self._rules)
+        if warning := self._losses.event(self._context.name):
+            self._context.emit(warning)
 
     def close(self) -> None:
         self._pending.clear()
+
+    def _see(self, boxes: npt.NDArray[np.float32], scores: dict[int, float], cut: bool) -> Sight:
+        """The next frame's sight; ``boxes`` in the order of ``scores``, which are 0 for predictions."""
+        last = self._sights[-1] if self._sights else Sight(0, {})
+        looks = {}
+        for (track, score), (x0, y0, x1, y1) in zip(scores.items(), boxes.tolist(), strict=True):
+            if np.isfinite((x0, y0, x1, y1)).all():
+                age = last.looks[track].age + 1 if score == 0 and track in last.looks else 0
+                looks[track] = Look((x0, y0, x1, y1), age)
+        return Sight(last.scene + int(cut), looks)
 
     def _answer(self) -> Frames[NV12, Cpu]:
         frames = self._pending.pop(0)
         rows, width = frames.data.shape[1:]
         if self._pool is None:
-            self._pool = FramePool(rows * 2 // 3, width, max(self._batch, len(frames)))
+            self._pool = FramePool(rows * 2 // 3, width, max(self._context.batch, len(frames)))
         out = self._pool.take(len(frames))
         np.copyto(out, frames.data)
         for i, picture in enumerate(out):
-            for box in self._boxes(self._past + i):
+            for box in cover(self._sights, self._past + i, self._rules):
                 self._hide(picture, box, frames)
         self._past += len(frames)
-        drop = max(self._past - self.config.bridge, 0)
-        self._seen, self._scenes, self._past = self._seen[drop:], self._scenes[drop:], self._past - drop
+        drop = max(self._past - max(self._rules.reach, 1), 0)
+        self._sights, self._past = self._sights[drop:], self._past - drop
         return replace(frames, data=out)
 
-    def _boxes(self, now: int) -> list[npt.NDArray[np.float32]]:
-        """Every face to hide in frame ``now``: each track's nearest box in time, grown with distance."""
-        nearest: dict[int, tuple[int, npt.NDArray[np.float32]]] = {}
-        reach = self.config.bridge
-        for other in range(max(now - reach, 0), min(now + reach + 1, len(self._seen))):
-            if self._scenes[other] == self._scenes[now]:
-                for track, box in self._seen[other].items():
-                    if track not in nearest or abs(other - now) < nearest[track][0]:
-                        nearest[track] = abs(other - now), box
-        return [_grown(box, self.config.expand + GROWTH * gap) for gap, box in nearest.values()]
-
-    def _hide(self, picture: Plane, box: npt.NDArray[np.float32], frames: Frames[NV12, Cpu]) -> None:
+    def _hide(self, picture: Plane, box: Box, frames: Frames[NV12, Cpu]) -> None:
         luma, chroma = planes(picture)
-        x0, y0, x1, y1 = stored(box, frames.video)
+        x0, y0, x1, y1 = stored(np.array(box, np.float32), frames.video)
         height, width = luma.shape
         # Whole chroma pixels, so that no rim of colour is left.
         left, top = max(int(x0) // 2, 0), max(int(y0) // 2, 0)
@@ -125,8 +136,3 @@ class Blur(Node[BlurConfig]):
             size = (min(self.config.cells, plane.shape[1]), min(self.config.cells, plane.shape[0]))
             small = cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
             plane[:] = cv2.resize(small, plane.shape[1::-1], interpolation=way).reshape(plane.shape)
-
-
-def _grown(box: npt.NDArray[np.float32], factor: float) -> npt.NDArray[np.float32]:
-    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2 * factor
-    return np.concatenate([centre - half, centre + half]).astype(np.float32)

@@ -1,0 +1,85 @@
+"""Faces that vanish where nobody leaves: the detector has lost them, and they may be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dualface.graph.node import Event
+from dualface.nodes.blur.cover import NEAR, Box, Rules, Sight, at_rim, near
+from dualface.nodes.clock import clock
+
+SURE = 0.6  # a track that never scored so high is more likely no face, and not worth a warning
+SAME = 0.5  # box sizes from a lost face within which a face that was there before stands for it
+
+
+@dataclass
+class _Last:
+    """The last of a track: its frame, box, best score, and when its face was first not hidden."""
+
+    frame: int
+    box: Box
+    best: float
+    bare: float | None = None
+
+
+class Losses:
+    """Follows tracks frame after frame. One is lost if it ends inside the picture and its face is
+    no longer hidden before the scene ends, unless another begins nearby within ``gap`` frames."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: float | None = None  # seconds
+        self._frame, self._scene = -1, 0
+        self._tracks: dict[int, _Last] = {}
+
+    def look(self, sight: Sight, scores: Mapping[int, float], seconds: float, rules: Rules) -> None:
+        """Take the next frame; ``scores`` of its tracks, ``seconds`` when it is shown."""
+        if sight.scene != self._scene:
+            self.end(rules)
+            self._scene = sight.scene
+        self._frame += 1
+        for track, look in sight.looks.items():
+            known = self._tracks.get(track)
+            best = known.best if known else 0.0
+            if look.age == 0:
+                best = max([best, scores[track], *self._followed(track, look.box, sight)])
+            elif known is None:
+                continue  # a prediction of a track that another has followed
+            self._tracks[track] = _Last(self._frame, look.box, best)
+        for track, last in list(self._tracks.items()):
+            if last.bare is None and self._frame - last.frame > rules.bridge:
+                last.bare = seconds
+            if self._frame - last.frame > rules.reach:
+                self._judge(self._tracks.pop(track), rules)
+
+    def end(self, rules: Rules) -> None:
+        """The scene or the video is over."""
+        for last in self._tracks.values():
+            self._judge(last, rules)
+        self._tracks.clear()
+
+    def event(self, node: str) -> Event | None:
+        """The warning, if there is one to give."""
+        if self.first is None:
+            return None
+        where = clock(self.first)
+        what = (
+            f"a face was lost inside the picture at {where}"
+            if self.count == 1
+            else f"{self.count} faces were lost inside the picture, the first at {where}"
+        )
+        return Event("warning", f"{what}: look at the result there", node)
+
+    def _followed(self, track: int, box: Box, sight: Sight) -> list[float]:
+        """Strike off the lost whose face this one is; their best scores."""
+        reach = SAME if track in self._tracks else NEAR
+        found = {other for other, look in sight.looks.items() if look.age == 0}
+        same = [k for k, last in self._tracks.items() if k not in found and near(last.box, box, reach)]
+        return [self._tracks.pop(k).best for k in same]
+
+    def _judge(self, last: _Last, rules: Rules) -> None:
+        if last.bare is None or last.best < SURE or at_rim(last.box, rules.size):
+            return
+        self.count += 1
+        self.first = last.bare if self.first is None else min(self.first, last.bare)
