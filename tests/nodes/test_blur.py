@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dualface.graph.job import Job
-from dualface.graph.node import Context
+from dualface.graph.node import Context, Event
 from dualface.graph.types import Cuts, Frames, Tracks, Video
 from dualface.nodes.blur import Blur, BlurConfig
 
@@ -17,13 +17,15 @@ BOX = (40.0, 30.0, 72.0, 70.0)
 
 
 def hidden(seen: list[int], n: int = 40, batch: int = 8, cut: int = -1, rotation: int = 0,
-           style: str = "blur", bridge: int = 12) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+           style: str = "blur", bridge: int = 12, gap: int = 30,
+           told: list[Event] | None = None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Noise through the node, the face tracked in frames ``seen``; before and after."""
     video = Video(128, 96, Fraction(1, 30), rotation=rotation)
     data = np.random.default_rng(0).integers(16, 235, (n, 144, 128), np.uint8)
-    node = Blur(BlurConfig(style=style, bridge=bridge))  # type: ignore[arg-type]
+    node = Blur(BlurConfig(style=style, bridge=bridge, gap=gap))  # type: ignore[arg-type]
     job = Job("x", "x", Path("y"), video, n, 0.0, "h264", "yuv420p")
-    node.open(Context(job, "blur", batch, 1, lambda e: None, lambda: False, lambda p: p,
+    emit = ([] if told is None else told).append
+    node.open(Context(job, "blur", batch, 1, emit, lambda: False, lambda p: p,
                       lambda a, b: None, lambda a, b: None))  # fmt: skip
     out = []
     for a in range(0, n, batch):
@@ -72,6 +74,23 @@ def test_the_batch_size_changes_nothing(batch: int) -> None:
     assert np.array_equal(hidden([5, 20, 21], batch=8)[1], hidden([5, 20, 21], batch=batch)[1])
 
 
+def test_a_lost_face_is_told_once_and_late() -> None:
+    told: list[Event] = []
+    hidden([2, 3], n=60, told=told)
+    assert [(e.kind, e.message, e.node) for e in told] == [
+        ("warning", "a face was lost inside the picture at 0:00.5: look at the result there", "blur")
+    ]
+    told.clear()
+    hidden(list(range(20)), cut=20, told=told)
+    assert not told
+
+
+def test_scenes_are_told_apart_however_short_the_memory() -> None:
+    told: list[Event] = []
+    hidden([20], cut=20, batch=1, bridge=0, gap=0, told=told)
+    assert len(told) == 1
+
+
 def test_boxes_are_in_display_orientation() -> None:
     before, after = hidden(list(range(4)), n=4, rotation=180)
     assert np.array_equal(before[:, 30:60, 34:46], after[:, 30:60, 34:46])
@@ -79,6 +98,6 @@ def test_boxes_are_in_display_orientation() -> None:
 
 
 def test_senseless_options_are_refused() -> None:
-    for wrong in ({"expand": 0.5}, {"cells": 40}, {"bridge": -1}):
+    for wrong in ({"expand": 0.5}, {"cells": 40}, {"bridge": -1}, {"gap": -1}):
         with pytest.raises(ValueError, match=f"{next(iter(wrong))} is"):
             BlurConfig(**wrong)  # type: ignore[arg-type]

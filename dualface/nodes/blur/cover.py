@@ -87,7 +87,7 @@ def near(a: Box, b: Box, reach: float) -> bool:
 
 def at_rim(box: Box, size: tuple[int, int]) -> bool:
     """Whether a face there may be on its way into or out of a picture of that size."""
-    return _to_edges(box, size) != box
+    return any(_rims(box, size))
 
 
 def _between(a: _At, b: _At, now: int, rules: Rules) -> Box:
@@ -101,20 +101,25 @@ def _between(a: _At, b: _At, now: int, rules: Rules) -> Box:
 def _alone(at: _At, now: int, rules: Rules) -> Iterator[Box]:
     """A face a while before or after it is tracked; up to the picture's edge if it is near."""
     distance = abs(at.frame - now)
-    box = _to_edges(at.look.box, rules.size)
-    if distance <= (rules.bridge if box == at.look.box else rules.reach):
-        yield _grown(box, distance + at.look.age, rules)
+    if distance <= (rules.reach if at_rim(at.look.box, rules.size) else rules.bridge):
+        yield _grown(_to_edges(at.look.box, rules.size), distance + at.look.age, rules)
+
+
+def _rims(box: Box, size: tuple[int, int]) -> tuple[bool, bool, bool, bool]:
+    """Which of the picture's edges (left, top, right, bottom) the box is at or beyond."""
+    (x0, y0, x1, y1), (width, height) = box, size
+    rim_x, rim_y = RIM * (x1 - x0), RIM * (y1 - y0)
+    return x0 < rim_x, y0 < rim_y, x1 > width - rim_x, y1 > height - rim_y
 
 
 def _to_edges(box: Box, size: tuple[int, int]) -> Box:
+    left, top, right, bottom = _rims(box, size)
     x0, y0, x1, y1 = box
-    width, height = size
-    rim_x, rim_y = RIM * (x1 - x0), RIM * (y1 - y0)
     return (
-        min(x0, 0.0) if x0 < rim_x else x0,
-        min(y0, 0.0) if y0 < rim_y else y0,
-        max(x1, float(width)) if x1 > width - rim_x else x1,
-        max(y1, float(height)) if y1 > height - rim_y else y1,
+        min(x0, 0.0) if left else x0,
+        min(y0, 0.0) if top else y0,
+        max(x1, float(size[0])) if right else x1,
+        max(y1, float(size[1])) if bottom else y1,
     )
 
 
