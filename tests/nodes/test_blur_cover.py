@@ -115,7 +115,7 @@ def test_legitimate_ends_are_not_told() -> None:
     to_the_end = film(24, seen(range(20), A, 300))
     to_the_cut = film(60, seen(range(20), A, 300), cut=24)
     out_of_it = film(60, seen(range(20), A, 975))
-    followed = film(60, {**seen(range(20), A, 300), **seen(range(28, 60), B, 330)})
+    followed = film(60, {**seen(range(20), A, 300), **seen(range(28, 60), B, 320)})
     again = film(60, {**seen(range(20), A, 300), **seen(range(28, 60), A, 400)})
     two_boxes = {**seen(range(60), B, 305), **{i: {A: box(300), B: box(305)} for i in range(20)}}
     doubtful = lost(film(60, seen(range(20), A, 300)), {A: 0.5})
@@ -135,6 +135,13 @@ def test_a_follower_that_was_seen_during_the_prediction_counts() -> None:
     for i in range(23, 60):
         looks.setdefault(i, {})[B] = box(310)
     assert not said(lost(film(60, looks)))
+
+
+def test_what_begins_further_off_excuses_nothing() -> None:
+    sights = film(60, {**seen(range(20), A, 300), **seen(range(28, 60), B, 320)})
+    assert not said(lost(sights))
+    sights = film(60, {**seen(range(20), A, 300), **seen(range(28, 60), B, 340)})
+    assert said(lost(sights))
 
 
 def test_a_doubtful_follower_of_a_sure_face_is_worth_a_warning() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dualface.graph.node import Event
-from dualface.nodes.blur.cover import NEAR, Box, Rules, Sight, at_rim, near
+from dualface.nodes.blur.cover import Box, Rules, Sight, at_rim, near
 from dualface.nodes.clock import clock
 
 SURE = 0.6  # a track that never scored so high is more likely no face, and not worth a warning
-SAME = 0.5  # box sizes from a lost face within which a face that was there before stands for it
+# Box sizes from a lost face within which another is the same: less than is hidden between two tracks,
+# since a chance find nearby must not keep a warning back.
+SAME = 0.6
 
 
 @dataclass
@@ -25,7 +27,7 @@ class _Last:
 
 class Losses:
     """Follows tracks frame after frame. One is lost if it ends inside the picture and its face is
-    no longer hidden before the scene ends, unless another begins nearby within ``gap`` frames."""
+    no longer hidden before the scene ends, unless another is found there within ``gap`` frames."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -43,7 +45,7 @@ class Losses:
             known = self._tracks.get(track)
             best = known.best if known else 0.0
             if look.age == 0:
-                best = max([best, scores[track], *self._followed(track, look.box, sight)])
+                best = max([best, scores[track], *self._followed(look.box, sight)])
             elif known is None:
                 continue  # a prediction of a track that another has followed
             self._tracks[track] = _Last(self._frame, look.box, best)
@@ -71,12 +73,13 @@ class Losses:
         )
         return Event("warning", f"{what}: look at the result there", node)
 
-    def _followed(self, track: int, box: Box, sight: Sight) -> list[float]:
+    def _followed(self, box: Box, sight: Sight) -> list[float]:
         """Strike off the lost whose face this one is; their best scores."""
-        reach = SAME if track in self._tracks else NEAR
         found = {other for other, look in sight.looks.items() if look.age == 0}
-        same = [k for k, last in self._tracks.items() if k not in found and near(last.box, box, reach)]
-        return [self._tracks.pop(k).best for k in same]
+        same = [
+            other for other, last in self._tracks.items() if other not in found and near(last.box, box, SAME)
+        ]
+        return [self._tracks.pop(other).best for other in same]
 
     def _judge(self, last: _Last, rules: Rules) -> None:
         if last.bare is None or last.best < SURE or at_rim(last.box, rules.size):
