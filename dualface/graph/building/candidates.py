@@ -63,7 +63,9 @@ def choices(
             shared = {k: v for k, v in asked.shared.items() if k in names}
             config, wrong = parse(out.config, {**shared, **one.options}, one.where, out.name)
             # A shared option's place is the node, not the candidate.
-            wrong = [_replace(p, one, asked) for p in wrong]
+            alone = parse(out.config, shared, asked.where, out.name)[1] if wrong else []
+            blamed = {p.message: p for p in alone}
+            wrong = [blamed.get(p.message) or _replace(p, one, asked) for p in wrong]
         else:
             wrong = [out]
         if config is not None and isinstance(out, Kind):
