@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from dualface.app import main
+from dualface.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -2,7 +2,7 @@
 
 import sys
 
-from dualface.app import main
+from dualface.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())
