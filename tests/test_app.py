@@ -300,6 +300,41 @@ def started(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         process.communicate()
 
 
+@pytest.mark.parametrize("start", ["run_path('run.py', None,", "run_module('dualface', None,"])
+def test_ctrl_c_while_modules_are_imported_is_quiet(start: str) -> None:
+    code = f"""
+import os, runpy, signal, sys
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "dualface.actions":  # half-way through dualface.app
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+sys.argv = ["dualface"]
+runpy.{start} "__main__")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
+@pytest.mark.parametrize("overwrite", ["true", "false"])
+def test_an_output_that_another_run_writes_is_refused_at_once(
+    overwrite: str, run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "a.mp4", Film(times=range(2)))
+    (tmp_path / f".x.partial-{os.getppid()}.mp4").write_text("")
+    assert run("graph=copy", "input=a.mp4", "output=x.mp4", f"overwrite={overwrite}") == 2
+    assert capsys.readouterr().err == (
+        f"output: x.mp4 is being written by another run, process {os.getppid()}. "
+        "Wait for it, or choose another output=. [being-written]\n"
+    )
+
+
 def test_sigterm_while_planning_leaves_nothing(run: Run, tmp_path: Path, started: Any) -> None:
     os.mkfifo(tmp_path / "list.txt")  # reading the list waits for someone to write it
     process = started("input_list=list.txt")

@@ -16,6 +16,7 @@ from dualface.graph.dag import Graph
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
+from dualface.graph.running.outputs import writer_of
 
 
 def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
@@ -45,6 +46,11 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
             elif path.exists() and not overwrite:
                 message = f"{path} exists already."
                 problems.append(Problem("exists", "output", message, "Say overwrite=true to replace it."))
+            elif process := writer_of(path):
+                message = f"{path} is being written by another run, process {process}."
+                problems.append(
+                    Problem("being-written", "output", message, "Wait for it, or choose another output=.")
+                )
     if not problems:
         problems += _make_folders(dict.fromkeys(path.parent for path in outputs))
     if problems:

@@ -12,7 +12,7 @@ import pytest
 from execute_fakes import FakeConfig, Sink, Source, make_graph, make_job, make_plan, place, run
 
 from dualface.graph.errors import InputError
-from dualface.graph.running.outputs import Outputs
+from dualface.graph.running.outputs import Outputs, writer_of
 
 PID = os.getpid()
 
@@ -70,6 +70,28 @@ def test_leftovers_of_dead_processes_go_those_of_others_stay(tmp_path: Path) -> 
         path.write_text("")
     Outputs(overwrite=True).write_as(tmp_path / "x[1].mp4")
     assert sorted(tmp_path.iterdir()) == sorted(others)
+
+
+def test_another_run_at_work_on_an_output_is_known(tmp_path: Path) -> None:
+    final, mine = tmp_path / "x.mp4", tmp_path / f".x.partial-{PID}.mp4"
+    other = tmp_path / f".x.partial-{os.getppid()}.mp4"
+    assert writer_of(tmp_path / "none" / "x.mp4") is None
+    mine.write_text("")
+    assert writer_of(final) is None
+    other.write_text("")
+    assert writer_of(final) == os.getppid()
+    assert writer_of(tmp_path / "y.mp4") is None
+
+
+def test_what_a_dead_process_left_holds_nobody_up(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    (tmp_path / f".x.partial-{child.pid}.mp4").write_text("")
+    # Its number may have been given to another since.
+    again = tmp_path / f".x.partial-{os.getppid()}.mp4"
+    again.write_text("")
+    os.utime(again, (1e9, 1e9))
+    assert writer_of(tmp_path / "x.mp4") is None
 
 
 def test_an_existing_file_is_replaced_only_at_the_end(tmp_path: Path) -> None:

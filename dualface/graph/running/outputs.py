@@ -29,6 +29,8 @@ DENIED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 PATIENCE = 0.3  # seconds that giving up waits for files which are just taking their final names
 
+CLOCKS = 2.0  # seconds that the times of processes and files may disagree
+
 _live: set[Outputs] = set()  # those with temporary files, for a process that must end now
 
 
@@ -36,6 +38,16 @@ def discard_all() -> None:
     """Remove all temporary files of this process; nothing takes its final name after that."""
     for outputs in list(_live):
         outputs.discard(PATIENCE)
+
+
+def writer_of(path: Path) -> int | None:
+    """The other process that is at work on ``path``, if there is one."""
+    path = _real(path)
+    with contextlib.suppress(OSError):
+        for temporary, process in _partials(path.parent, *_mark(path)):
+            if process != os.getpid() and _is_at(process, temporary):
+                return process
+    return None
 
 
 class Outputs:
@@ -60,7 +72,7 @@ class Outputs:
         Makes the folder, and removes what a killed run left of the same output. Raises
         `InputError` where ``path`` cannot become a file or another node already writes it.
         """
-        path = Path(os.path.realpath(path)) if os.path.islink(path) else path.absolute()
+        path = _real(path)
         if self._owner.setdefault(path, owner) != owner:
             raise InputError(
                 f"{path} would be written by two nodes, '{self._owner[path]}' and '{owner}'; "
@@ -155,6 +167,10 @@ class Outputs:
         return _exists(path) if isinstance(error, FileExistsError) else _cannot(path, error)
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path.absolute()
+
+
 def _exists(path: Path) -> str:
     return f"{path} exists already; say overwrite=true to replace it."
 
@@ -205,9 +221,24 @@ def _name_max(folder: Path) -> int:
 
 
 def _remove_leftovers(folder: Path, head: str, tail: str) -> None:
-    pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
-    for name in os.listdir(folder):
-        match = pattern.fullmatch(name)
-        if match and not psutil.pid_exists(int(match[1])):
+    for temporary, process in _partials(folder, head, tail):
+        if not psutil.pid_exists(process):
             with contextlib.suppress(OSError):
-                (folder / name).unlink()
+                temporary.unlink()
+
+
+def _partials(folder: Path, head: str, tail: str) -> list[tuple[Path, int]]:
+    """The temporary files of one output, and the processes they are named after."""
+    pattern = re.compile(re.escape(head) + r"(\d+)" + re.escape(tail))
+    matches = ((name, pattern.fullmatch(name)) for name in os.listdir(folder))
+    return [(folder / name, int(match[1])) for name, match in matches if match]
+
+
+def _is_at(process: int, temporary: Path) -> bool:
+    """Whether ``process`` lives and can have written ``temporary``: numbers are given again."""
+    try:
+        found = psutil.Process(process)
+        began = found.create_time()
+        return bool(found.status() != psutil.STATUS_ZOMBIE and began <= temporary.stat().st_mtime + CLOCKS)
+    except (psutil.Error, OSError):
+        return False
