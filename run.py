@@ -1,9 +1,9 @@
 """``python run.py graph=dualface input=VIDEO``: the same as the installed ``dualface`` command."""
 
+import os
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 from dualface.entry import main
 

@@ -22,12 +22,12 @@ from typing import Any, NoReturn
 
 from dualface.actions import ACTIONS, FORMATS, Request, ends
 from dualface.cli import quote
+from dualface.entry import INTERRUPTED
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
 from dualface.sentences import problems_of, tell
 
 FOLDERS = ("run", "bench")  # actions that have a run folder
-INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:

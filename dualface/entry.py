@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Any
 
 INTERRUPTED = 130
 
@@ -23,7 +22,7 @@ def main() -> int:
     return command()
 
 
-def _end(number: int, frame: Any) -> None:
+def _end(number: int, frame: object) -> None:
     """Nothing has begun that would have to be put away; an exception might get lost in an import."""
     os.write(2, b"Interrupted.\n")
     os._exit(INTERRUPTED)
