@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import urllib.parse
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def wishes(config: Mapping[str, Any], folder: Path | None = None) -> tuple[Wish,
         problems.append(Problem("bad-output", "output", "it is empty.", "Leave it out for the usual place."))
     jobs: list[Wish] = []
     for index, path in enumerate(paths):
-        name = Path(path).stem
+        name = name_of(path)
         output, problem = _fill(str(template), name, index)
         problems += [problem] if problem and problem not in problems else []
         base = folder if folder is not None and config.get("output") is None else Path()
@@ -52,6 +53,18 @@ def wishes(config: Mapping[str, Any], folder: Path | None = None) -> tuple[Wish,
     if problems:
         raise RequestError(problems)
     return tuple(jobs)
+
+
+def name_of(path: str) -> str:
+    """What ``{name}`` stands for: the stem of a file's name, also of one that a URL names.
+
+    >>> name_of("clips/a.b.mp4"), name_of("https://example.org/a%20b.mp4?key=1/2"), name_of("http://host/")
+    ('a.b', 'a b', 'host')
+    """
+    if "://" not in path or os.path.lexists(path):
+        return Path(path).stem
+    url = urllib.parse.urlsplit(path)
+    return Path(urllib.parse.unquote(url.path)).stem or url.hostname or "video"
 
 
 def _asked(config: Mapping[str, Any]) -> list[str]:

@@ -32,7 +32,7 @@ class Settings:
     target: str = _key("", "with action=models: build engines for this hardware, such as rtx5090")
     bench: str = _key("", "with action=bench: which benchmark")
     refresh: bool = _key(False, "with action=hw: probe this machine again")
-    protocols: list[str] = _key(["file"], "how inputs may be opened; only file works yet")
+    protocols: list[str] = _key(["file"], "how inputs may be opened: file, http, https")
     quiet: bool = _key(False, "no progress, only warnings and failures")
     debug: bool = _key(False, "show tracebacks")
     graph: dict[str, Any] = _key({}, "the graph: a config group")

@@ -187,10 +187,10 @@ def test_inputs_that_cannot_be_read_are_reported(run: Run, tmp_path: Path) -> No
 
 def test_every_typo_is_told_at_once(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     make(tmp_path / "a.mp4")
-    assert run("input=a.mp4", "graph.nodes.encode.crff=1", "graph.nodes.decode.protocol=[x]") == 2
+    assert run("input=a.mp4", "graph.nodes.encode.crff=1", "graph.nodes.encode.preseet=x") == 2
     text = said(capsys)
     assert "crff" in text
-    assert "protocols" in text
+    assert "Did you mean 'preset'" in text
 
 
 def test_a_job_that_cannot_be_done_leaves_the_others(

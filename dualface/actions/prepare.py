@@ -39,16 +39,31 @@ def probe_all(config: Mapping[str, Any], folder: Path | None) -> tuple[list[Job]
     """The jobs that can be read, and a sentence for each that cannot."""
     from dualface.nodes.decode.probe import probe
 
+    protocols = tuple(config["protocols"])
     jobs: list[Job] = []
     bad: list[tuple[Wish, str]] = []
     for wish in wishes(config, folder):
         try:
-            protocols = tuple(config["protocols"])
             job = probe(wish.path, output=wish.output, name=wish.name, index=wish.index, protocols=protocols)
             jobs.append(job)
         except InputError as error:
             bad.append((wish, str(error)))
     return jobs, bad
+
+
+def _check_protocols(config: Mapping[str, Any]) -> None:
+    from dualface.nodes.decode.source import PROTOCOLS
+
+    known = ", ".join(PROTOCOLS)
+    problems = [
+        Problem(
+            "unknown-protocol", "protocols", f"inputs cannot be opened by '{one}'.", f"There are {known}."
+        )
+        for one in config["protocols"]
+        if one not in PROTOCOLS
+    ]
+    if problems:
+        raise RequestError(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,8 @@ def prepare(
     told = Gathered()
     jobs: list[Job] = []
     bad: list[tuple[Wish, str]] = []
+    with told:
+        _check_protocols(config)
     if nominal and config.get("input") is None and not config.get("input_list"):
         jobs = [NOMINAL]
     else:

@@ -24,7 +24,8 @@ class Job:
     """What is known of a job before it runs.
 
     ``frames`` and ``duration`` (seconds) are what the container claims, 0 where it is silent;
-    ``pixel_format`` is FFmpeg's name; ``inputs`` that are not files keep their URL in ``input``.
+    ``pixel_format`` is FFmpeg's name; ``input`` is a path, or a URL where ``protocols``, by which
+    the input may be opened, allow it.
     """
 
     name: str
@@ -37,3 +38,4 @@ class Job:
     pixel_format: str
     streams: tuple[Stream, ...] = ()
     index: int = 0
+    protocols: tuple[str, ...] = ("file",)

@@ -121,5 +121,13 @@ def test_no_host_is_called() -> None:
 def test_protocols_that_join_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "v.ts")
-    assert "opening concat: addresses is not allowed" in sentence("concat:v.ts|v.ts")
-    assert look("concat:v.ts|v.ts", protocols=("file", "concat")).codec == "h264"
+    for address in (
+        "concat:v.ts|v.ts",
+        "subfile://v.ts",
+        "crypto://v.ts",
+        "cache://v.ts",
+        "data:video/mp2t,x",
+    ):
+        assert "addresses is not allowed" in sentence(address)
+        with pytest.raises(InputError, match="addresses is not allowed"):
+            look(address, protocols=("file", "http", "concat", "subfile", "crypto", "cache", "data"))

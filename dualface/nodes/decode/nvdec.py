@@ -11,7 +11,7 @@ import ctypes
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,6 @@ SURFACES = np.dtype([("address", "u8", (16,))])
 @dataclass
 class NvdecConfig(NodeConfig):
     """Hardware decoding by NVDEC."""
-
-    protocols: list[str] = field(default_factory=lambda: ["file"])  # FFmpeg protocols that may be opened
 
 
 @node("decode/nvdec", rank=10)
@@ -81,7 +79,7 @@ class Nvdec(Node[NvdecConfig]):
         self.width, self.height = (v + v % 2 for v in (self.video.width, self.video.height))
         self.media: Media | None = None
         name = context.job.input
-        container = open_input(name, tuple(self.config.protocols))
+        container = open_input(name, context.job.protocols)
         try:
             self.stream = video_stream(container, name)
             self.media = Media(container, self.stream)

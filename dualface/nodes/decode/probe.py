@@ -45,6 +45,7 @@ def probe(
                 if s.type in ("audio", "subtitle", "data", "attachment")
             ),
             index=index,
+            protocols=protocols,
         )
 
 

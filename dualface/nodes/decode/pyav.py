@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import av
@@ -28,8 +28,6 @@ from dualface.nodes.roles import Decoded
 class PyavConfig(NodeConfig):
     """Software decoding with FFmpeg."""
 
-    protocols: list[str] = field(default_factory=lambda: ["file"])  # FFmpeg protocols that may be opened
-
 
 @node("decode/pyav", rank=50)
 class PyavDecode(Node[PyavConfig]):
@@ -47,7 +45,7 @@ class PyavDecode(Node[PyavConfig]):
         self.context = context
         self.media: Media | None = None
         self.name = context.job.input
-        container = open_input(self.name, tuple(self.config.protocols))
+        container = open_input(self.name, context.job.protocols)
         try:
             self.stream = video_stream(container, self.name)
             self.media = Media(container, self.stream)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import ssl
 import stat
 from collections.abc import Iterator, Sequence
+from errno import EIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ CONTAINERS = (
     "obu,av1,h264,hevc,vvc,vc1,h263,mjpeg,mpjpeg,gif,apng,yuv4mpegpipe,dhav,nsv,nuv,pva,ty,mlv,swf,r3d,lxf,"
     "wav,w64,mp3,aac,flac,ac3,eac3,dts,truehd,amr,caf,aiff,ape,tta,wv,au,loas"
 )
+# What FFmpeg opens for each protocol that a user may allow. Those that join, cut or nest others stay closed.
+PROTOCOLS = {"file": "file", "http": "http,tcp", "https": "https,tls,tcp"}
+PATIENCE = 15  # seconds without an answer after which a host is given up
 _URL = re.compile(r"([a-z][a-z0-9+.-]*):", re.IGNORECASE)
 
 
@@ -65,19 +70,34 @@ def open_input(name: str, protocols: Sequence[str] = ("file",)) -> Any:
             allowed = ", ".join(protocols)
             raise InputError(f"{name}: files may not be opened here; allowed protocols: {allowed}")
         target = ffmpeg_name(name)
-    elif protocol in protocols:
+    elif protocol == "file":
+        raise InputError(f"{name}: files are named by their path, without file:")
+    elif protocol in protocols and protocol in PROTOCOLS:
         target = name
     else:
+        way = f", or say protocols=[file,{protocol}]" if protocol in PROTOCOLS else ""
         raise InputError(
             f"{name}: opening {protocol}: addresses is not allowed (only {', '.join(protocols)}); "
-            "download it first, or allow it with the decoder's option protocols"
+            f"download it first{way}"
         )
-    options = {"protocol_whitelist": ",".join(protocols), "format_whitelist": CONTAINERS}
+    options = {"format_whitelist": CONTAINERS, **_reach(protocol, protocols)}
     try:
-        # A timeout would need a callback on every read; for files there is nothing to wait for.
         return av.open(target, container_options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise InputError(_sentence(name, protocol, error)) from error
+
+
+def _reach(protocol: str | None, protocols: Sequence[str]) -> dict[str, str]:
+    """FFmpeg's options for what opening an input may lead to: a file to no host, and a host to
+    no file, but from http to https and back where both are allowed."""
+    if protocol is None:
+        return {"protocol_whitelist": PROTOCOLS["file"]}
+    hosts = [PROTOCOLS[one] for one in protocols if one in PROTOCOLS and one != "file"]
+    options = {"protocol_whitelist": ",".join(hosts), "rw_timeout": str(PATIENCE * 1_000_000)}
+    # A connection lost on the way is made again; one that never was is told at once.
+    options |= {"reconnect": "1", "reconnect_delay_max": str(PATIENCE)}
+    known = ssl.get_default_verify_paths().cafile  # FFmpeg's own, else: where it was built
+    return {**options, "tls_verify": "1", **({"ca_file": known} if known else {})}
 
 
 def _check_file(name: str) -> None:
@@ -108,7 +128,10 @@ def _check_file(name: str) -> None:
 
 def _sentence(name: str, protocol: str | None, error: av.error.FFmpegError) -> str:
     if protocol is not None:
-        return f"{name}: cannot be opened ({error.strerror})"
+        if isinstance(error, av.error.InvalidDataError):
+            return f"{name}: is not a video, or its host does not let it be read from the middle"
+        why = "the host was not found, hung up, or is not who it says it is" if error.errno == EIO else ""
+        return f"{name}: cannot be opened ({why or error.strerror})"
     with open(name, "rb") as file:
         head = file.read(16)
     if head.lstrip(b"\xef\xbb\xbf").startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml")):
