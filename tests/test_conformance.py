@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,7 +17,7 @@ import pytest
 from dualface.conformance import Batch, breaches, check_node
 from dualface.conformance.running import Run
 from dualface.graph.job import Job
-from dualface.graph.node import Bounded, Node, NodeConfig, Unbounded
+from dualface.graph.node import Bounded, Needs, Node, NodeConfig, Unbounded
 from dualface.graph.registry import installed
 from dualface.graph.types import NV12, Cpu, Cuts, F, Faces, Frames, Memory, Shots
 
@@ -234,10 +236,64 @@ class Fickle(Good):
 
     @staticmethod
     def needs(config: Any, memory: Memory) -> Any:
-        from dualface.graph.node import Needs
-
         Fickle.asked += 1
         return Needs(vram_mb=Fickle.asked)
+
+
+class Greedy(Good):
+    """Asks for no number of cores."""
+
+    @staticmethod
+    def needs(config: Any, memory: Memory) -> Needs:
+        return Needs(threads=float("nan"))
+
+
+class Exits(Good):
+    """Leaves for good."""
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        raise SystemExit(3)
+
+
+class Interrupts(Good):
+    """Acts as if somebody had pressed Ctrl-C."""
+
+    def open(self, context: Any) -> None:
+        raise KeyboardInterrupt
+
+
+class Hangs(Good):
+    """Never comes back while the tests run."""
+
+    kind = "test/hangs"
+    until = threading.Event()
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        self.until.wait()
+        raise RuntimeError("the tests are over")
+
+
+class Pressed(Hangs):
+    """Somebody presses Ctrl-C while it hangs."""
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        signal.raise_signal(signal.SIGINT)
+        return super().process(frames)
+
+
+def test_a_node_that_hangs_is_told_once(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(Hangs.until.set)
+    assert list(breaches(Hangs, seconds=0.2)) == [
+        "two faces and a cut: process() did not come back within 0.2 s"
+    ]
+    with pytest.raises(KeyboardInterrupt):
+        check_node(Pressed)
+
+
+@pytest.mark.parametrize("threads", [float("nan"), float("inf"), -1])
+def test_needs_are_finite(threads: float) -> None:
+    with pytest.raises(ValueError, match=r"Needs has threads=.*; it is a finite number, 0 or more"):
+        Needs(threads=threads)
 
 
 def test_a_good_node_passes() -> None:
@@ -260,7 +316,10 @@ def test_a_good_node_passes() -> None:
         (Leaks, "close() raises AttributeError when open() failed"),
         (Empty, "crops are not finite, or have no area"),
         (Undecided, "nothing decides the pixel format of its output: binds() must"),
-        (Unasked, "what is asked before a run raises TypeError: Unasked.needs() missing 1 required"),
+        (Greedy, "what is asked before a run: it raises ValueError: Needs has threads=nan"),
+        (Exits, "two faces and a cut: it raises SystemExit: 3"),
+        (Interrupts, "a single frame: it raises KeyboardInterrupt"),
+        (Unasked, "what is asked before a run: it raises TypeError: Unasked.needs() missing 1 required"),
         (Fickle, "needs() gives something else each time"),
     ],
 )

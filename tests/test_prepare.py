@@ -10,12 +10,14 @@ import pytest
 
 from dualface.actions import Request, prepare
 from dualface.actions.outputs import check
+from dualface.graph.build import build
 from dualface.graph.errors import RequestError
 from dualface.graph.hardware import Gpu, Hardware
 from dualface.graph.job import Job
 from dualface.graph.node import Needs, Node, NodeConfig
 from dualface.graph.plan import Plan
 from dualface.graph.registry import node, registry_of
+from dualface.graph.schedule import schedule
 from dualface.graph.types import NV12, Cpu, Cuda, Frames, Memory
 from dualface.hw.layers import Resolved
 from dualface.nodes.transfer import Transfer
@@ -145,4 +147,19 @@ def test_files_of_the_overflow_are_checked_too(
         check(plan(jobs("a", "b")), jobs("a", "b"), overwrite=False)
     assert [str(p) for p in caught.value.problems] == [
         "output: b_x.log exists already. Say overwrite=true to replace it. [exists]"
+    ]
+
+
+def test_two_nodes_that_write_one_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    registry = registry_of([Decode, Chip, Soft, Transfer])
+    soft = {"kind": "encode/soft", "inputs": {"frames": "decode"}}
+    nodes = {"decode": {"auto": "decode"}, "one": soft, "two": soft}
+    made = schedule(build({"name": "both", "nodes": nodes}, CARD, registry), CARD, jobs("a"))
+    with pytest.raises(RequestError) as caught:
+        check(made, jobs("a"), overwrite=False)
+    assert [str(p) for p in caught.value.problems] == [
+        f"graph.nodes.two: the nodes 'one' and 'two' would both write a_x.{suffix}. Set "
+        "graph.nodes.two.enabled=false, or take one of them out of the graph. [same-output]"
+        for suffix in ("mp4", "log")
     ]

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import reduce
-from operator import or_
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from dualface.actions.prepare import graphs
@@ -28,7 +25,9 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
     outputs: dict[Path, None] = {}
     for job in jobs:
         # One of the graphs runs the job: what each of them writes is written once.
-        for path in reduce(or_, (_writes(graph, job) for graph in graphs(plan))).elements():
+        for graph in graphs(plan):
+            problems += _written_twice(graph, job)
+        for path in dict.fromkeys(path for graph in graphs(plan) for _, path in _writes(graph, job)):
             outputs[path] = None
             real = os.path.realpath(path)
             if real in owners:
@@ -87,5 +86,16 @@ def _same(path: Path, other: str) -> bool:
         return False
 
 
-def _writes(graph: Graph, job: Job) -> Counter[Path]:
-    return Counter(path for node in graph.nodes for path in node.kind.cls.writes(node.config, job))
+def _writes(graph: Graph, job: Job) -> list[tuple[str, Path]]:
+    """The files that ``graph`` writes for ``job``, each with its node's name."""
+    return [(node.name, path) for node in graph.nodes for path in node.kind.cls.writes(node.config, job)]
+
+
+def _written_twice(graph: Graph, job: Job) -> Iterator[Problem]:
+    owners: dict[str, str] = {}
+    for name, path in _writes(graph, job):
+        owner = owners.setdefault(os.path.realpath(path), name)
+        if owner != name:
+            message = f"the nodes '{owner}' and '{name}' would both write {path}."
+            hint = f"Set graph.nodes.{name}.enabled=false, or take one of them out of the graph."
+            yield Problem("same-output", f"graph.nodes.{name}", message, hint)

@@ -98,11 +98,11 @@ def prepare(
     told = Gathered()
     jobs: list[Job] = []
     bad: list[tuple[Wish, str]] = []
-    with told:
-        _check_protocols(config)
     if nominal and config.get("input") is None and not config.get("input_list"):
         jobs = [NOMINAL]
     else:
+        with told:
+            _check_protocols(config)
         with told:
             jobs, bad = probe_all(config, folder)
     with told:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dualface.conformance.guard import guarded
 from dualface.conformance.made_up import (
     Batch,
     complete,
@@ -36,6 +37,7 @@ def check_node(
     *,
     job: Job | None = None,
     feeds: Sequence[Sequence[Batch]] | None = None,
+    seconds: float = 60,
 ) -> None:
     """Put a node through its contract; AssertionError lists every breach in sentences.
 
@@ -43,9 +45,10 @@ def check_node(
     are runs, lists of batches (a value by the name of its input), for types of port that are a
     package's own: those cannot be made up, and TypeError asks for them. Required inputs of
     dualface's types that a batch leaves out are made up for as many frames as the others have.
-    Nodes that need a GPU are only checked as far as one can without.
+    Nodes that need a GPU are only checked as far as one can without. ``seconds`` is how long the
+    checks on one run may take; a node that has not come back by then hangs.
     """
-    found = list(breaches(kind, config, job=job, feeds=feeds))
+    found = list(breaches(kind, config, job=job, feeds=feeds, seconds=seconds))
     name = kind.name if isinstance(kind, Kind) else kind.kind or kind.__name__
     if found:
         raise AssertionError(f"{name} breaks the contract of nodes:\n" + "\n".join(f"- {b}" for b in found))
@@ -57,6 +60,7 @@ def breaches(
     *,
     job: Job | None = None,
     feeds: Sequence[Sequence[Batch]] | None = None,
+    seconds: float = 60,
 ) -> Iterator[str]:
     """Every way in which a node breaks its contract, as sentences; see `check_node`."""
     kind = kind if isinstance(kind, Kind) else kind_of(kind)
@@ -72,20 +76,19 @@ def breaches(
         if made is None:
             return
         config = made
-    try:
-        yield from _pure(kind, config)
-    except Exception as error:
-        yield f"what is asked before a run raises {type(error).__name__}: {error}"
+    found, end = guarded(_pure(kind, config), seconds)
+    yield from (f"what is asked before a run: {breach}" for breach in found)
+    if end != "done":
         return
     if "cuda" in kind.cls.needs(config, Memory.CPU).features:
         return
     with tempfile.TemporaryDirectory() as folder:
         runs = _runs(kind, config, job, feeds, Path(folder))
         for name, here, batches in runs:
-            try:
-                yield from (f"{name}: {breach}" for breach in _checked(kind, config, here, batches))
-            except Exception as error:
-                yield f"{name}: it raises {type(error).__name__}: {error}"
+            found, end = guarded(_checked(kind, config, here, batches), seconds)
+            yield from (f"{name}: {breach}" for breach in found)
+            if end == "hung":
+                return
 
 
 def _declared(kind: Kind) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,8 @@ class Needs:
     ``nvenc``); neighbours on one engine share a thread. ``resources`` counts what is leased, by
     the key of `Hardware` that limits it (``{"decode_sessions": 1}``). ``vram_mb`` is fixed
     memory; ``frame_buffers`` are full-size frames held beyond those in flight. ``threads`` is
-    the CPU time a node can use, in cores.
+    the CPU time a node can use, in cores. ValueError where one of the three is no finite number of
+    0 or more.
     """
 
     engine: str = "cpu"
@@ -40,6 +42,12 @@ class Needs:
     vram_mb: int = 0
     frame_buffers: int = 0
     threads: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("vram_mb", "frame_buffers", "threads"):
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"Needs has {name}={value}; it is a finite number, 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,7 +140,8 @@ def test_two_nodes_cannot_write_one_file(tmp_path: Path) -> None:
     )
     (result,) = run(make_plan(graph, [make_job(folder=tmp_path)]))
     assert result.error == (
-        f"{tmp_path}/x.mp4 would be written by two nodes, 'one' and 'two'; give one of them another name."
+        f"{tmp_path}/x.mp4 would be written by two nodes, 'one' and 'two'; "
+        "set graph.nodes.two.enabled=false, or take one of them out of the graph."
     )
 
 

@@ -76,7 +76,7 @@ class Outputs:
         if self._owner.setdefault(path, owner) != owner:
             raise InputError(
                 f"{path} would be written by two nodes, '{self._owner[path]}' and '{owner}'; "
-                "give one of them another name."
+                f"set graph.nodes.{owner}.enabled=false, or take one of them out of the graph."
             )
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
