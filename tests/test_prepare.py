@@ -11,6 +11,7 @@ import pytest
 from dualface.actions import Request, prepare
 from dualface.actions.outputs import check
 from dualface.graph.build import build
+from dualface.graph.draw import draw_plan
 from dualface.graph.errors import RequestError
 from dualface.graph.hardware import Gpu, Hardware
 from dualface.graph.job import Job
@@ -86,7 +87,9 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Any:
         monkeypatch.setattr(prepare, "hardware", lambda *_, **__: hardware)
         graph = {"name": "copy", "nodes": {"decode": {"auto": "decode"}, "encode": encode}}
         config = {"graph": graph, "strict_zero_copy": strict, "record": False, "objective": ""}
-        return prepare.prepare(config, Request(), trust=True, nominal=True).plan(wanted)
+        monkeypatch.setattr(prepare, "probe_all", lambda *_: (wanted, []))
+        config |= {"input": "x", "protocols": ["file"]}
+        return prepare.prepare(config, Request(), trust=True).plan(wanted)
 
     return made
 
@@ -124,11 +127,36 @@ def test_what_only_the_software_encoder_cannot_do_waits_for_the_hardware(plan: A
     assert kinds(prepare.without_unable(plan(alone), alone)[0]) == ["encode/chip"]  # no overflow, not asked
 
 
-def test_what_the_hardware_encoder_cannot_do_is_left_out(plan: Any) -> None:
+PINNED = {**DEFAULT, "auto": None, "kind": "encode/chip"}
+
+
+def test_what_a_named_encoder_cannot_do_is_left_out(plan: Any) -> None:
     wanted = jobs("a", "b", "ten", "c")
-    able, unable = prepare.without_unable(plan(wanted), wanted)
+    able, unable = prepare.without_unable(plan(wanted, encode=PINNED), wanted)
     assert [(job.name, why) for job, why in unable] == [("ten", "encode/chip cannot hold ten.")]
-    assert kinds(able) == ["encode/chip", "encode/soft", "encode/soft"]
+    assert kinds(able) == ["encode/chip"]
+
+
+def test_what_the_best_candidate_cannot_do_is_done_by_the_next(plan: Any) -> None:
+    wanted = jobs("a", "ten", "odd ten")
+    made = plan(wanted, encode_sessions=3)
+    able, unable = prepare.without_unable(made, wanted)
+    assert [(job.name, why) for job, why in unable] == [("odd ten", "encode/chip cannot hold odd ten.")]
+    assert kinds(able) == ["encode/chip", "encode/chip"]
+    (graph,) = able.instead.values()
+    assert [*able.instead] == [1]
+    assert [node.kind.name for node in graph.nodes] == ["decode/chip", "transfer", "encode/soft"]
+    told = "In ten 'encode' is encode/soft instead of encode/chip: encode/chip cannot hold ten."
+    assert told in able.notes
+    assert told in draw_plan(made, "text")
+
+
+def test_what_no_job_can_use_is_not_in_the_plan(plan: Any) -> None:
+    wanted = jobs("ten", "ten more")
+    made = plan(wanted)
+    assert (kinds(made), made.instead) == (["encode/soft", "encode/soft"], {})
+    assert "not encode/chip: encode/chip cannot hold ten." in draw_plan(made, "text")
+    assert not any("gpu0-encode" in slot.leases for slot in made.slots)
 
 
 def test_why_jobs_wait_is_not_forgotten_when_some_are_left_out(plan: Any) -> None:

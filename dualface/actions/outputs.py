@@ -25,9 +25,10 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
     outputs: dict[Path, None] = {}
     for job in jobs:
         # One of the graphs runs the job: what each of them writes is written once.
-        for graph in graphs(plan):
+        possible = [plan.instead[job.index]] if job.index in plan.instead else graphs(plan)
+        for graph in possible:
             problems += _written_twice(graph, job)
-        for path in dict.fromkeys(path for graph in graphs(plan) for _, path in _writes(graph, job)):
+        for path in dict.fromkeys(path for graph in possible for _, path in _writes(graph, job)):
             outputs[path] = None
             real = os.path.realpath(path)
             if real in owners:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request
-from dualface.graph.dag import Graph
+from dualface.actions.fallback import Rebuild, fitting, refusals
+from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import Gathered, InputError, Problem, RequestError
 from dualface.graph.hardware import Hardware
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
-from dualface.graph.registry import Registry, installed
+from dualface.graph.registry import installed
 from dualface.graph.schedule import NO_OVERFLOW, schedule
 from dualface.graph.types import Video
 from dualface.hw.layers import Resolved
@@ -69,7 +70,8 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
 @dataclass(frozen=True, slots=True)
 class Ready:
     """What a request comes to: the jobs that can be read, a sentence for each that cannot, and the
-    built graph, to be scheduled; ``no_overflow`` says why there is no ``overflow``."""
+    built graph, to be scheduled; ``no_overflow`` says why there is no ``overflow``. ``instead`` has
+    the graphs of single jobs, by their index; ``rebuild`` makes more without some candidates."""
 
     jobs: tuple[Job, ...]
     bad: tuple[tuple[Wish, str], ...]
@@ -77,10 +79,19 @@ class Ready:
     overflow: Graph | None
     no_overflow: str
     hardware: Hardware
+    instead: Mapping[int, Graph]
+    rebuild: Rebuild
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
         """The plan for ``jobs``."""
-        return schedule(self.graph, self.hardware, jobs, overflow=self.overflow, no_overflow=self.no_overflow)
+        return schedule(
+            self.graph,
+            self.hardware,
+            jobs,
+            overflow=self.overflow,
+            no_overflow=self.no_overflow,
+            instead=self.instead,
+        )
 
 
 def prepare(
@@ -109,9 +120,16 @@ def prepare(
         resolved, registry = _hardware_or_told(config, request, trust, told), installed()
         for line in resolved.warnings:
             print(line, file=sys.stderr)
-        graph = build(config["graph"], resolved.hardware, registry, strict_zero_copy=_strict(config))
-        overflow, why = _overflow(config, graph, resolved.hardware, registry)
-        ready = Ready(tuple(jobs), tuple(bad), graph, overflow, why, resolved.hardware)
+        strict = bool(config["strict_zero_copy"])
+
+        def rebuild(exclude: Excluded) -> Graph:
+            return build(
+                config["graph"], resolved.hardware, registry, strict_zero_copy=strict, exclude=exclude
+            )
+
+        graph, instead = fitting(rebuild, jobs)
+        overflow, why = _overflow(graph, resolved.hardware, rebuild)
+        ready = Ready(tuple(jobs), tuple(bad), graph, overflow, why, resolved.hardware, instead, rebuild)
         with told:
             _check_record(config, graph)
         with told:
@@ -139,28 +157,20 @@ def _check_record(config: Mapping[str, Any], graph: Graph) -> None:
         raise RequestError([Problem("no-record", "record", message, hint)])
 
 
-def _overflow(
-    config: Mapping[str, Any], graph: Graph, hardware: Hardware, registry: Registry
-) -> tuple[Graph | None, str]:
+def _overflow(graph: Graph, hardware: Hardware, rebuild: Rebuild) -> tuple[Graph | None, str]:
     """The same graph without hardware encoders; or None and why there is none, as a clause."""
-    from dualface.graph.build import build
-
     hard = [node for node in graph.nodes if node.needs.resources.get("encode_sessions")]
     if not hard or hardware.encode_overflow != "software":
         return None, NO_OVERFLOW
     pinned = [f"{node.name} is pinned to {node.kind.name}" for node in hard if not node.candidate]
     if pinned:
         return None, " and ".join(pinned)
-    taken = frozenset((node.name, node.candidate) for node in hard)
+    taken = {(node.name, node.candidate): "here it encodes beyond the sessions" for node in hard}
     try:
-        return build(config["graph"], hardware, registry, exclude=taken, strict_zero_copy=_strict(config)), ""
+        return rebuild({**graph.excluded, **taken}), ""
     except RequestError as error:
         copies = [p.message.rstrip(".") for p in error.problems if p.code == "strict-zero-copy"]
     return None, f"strict_zero_copy=true forbids it: {'; '.join(copies)}" if copies else NO_OVERFLOW
-
-
-def _strict(config: Mapping[str, Any]) -> bool:
-    return bool(config["strict_zero_copy"])
 
 
 def hardware(config: Mapping[str, Any], request: Request, *, trust: bool, refresh: bool = False) -> Resolved:
@@ -186,9 +196,10 @@ def without_unable(plan: Plan, jobs: Sequence[Job]) -> tuple[Plan, list[tuple[Jo
     if not jobs:
         return plan, []
     graph, *others = graphs(plan)
-    unable = _unable(graph, jobs)
+    usual = [job for job in jobs if job.index not in plan.instead]
+    unable = _unable(graph, usual)
     no_overflow = plan.no_overflow
-    soft = [one for other in others for one in _unable(other, jobs) if one[0] not in dict(unable)]
+    soft = [one for other in others for one in _unable(other, usual) if one[0] not in dict(unable)]
     if soft:
         no_overflow = f"the software encoder cannot do {soft[0][0].name}: {soft[0][1].rstrip('.')}"
     if not unable and not soft:
@@ -199,7 +210,10 @@ def without_unable(plan: Plan, jobs: Sequence[Job]) -> tuple[Plan, list[tuple[Jo
     rest = [job for job in jobs if job.index not in names]
     overflow = plan.pipelines[1].graph if len(plan.pipelines) > 1 and not soft else None
     main = plan.pipelines[0].graph
-    return schedule(main, plan.hardware, rest, overflow=overflow, no_overflow=no_overflow), unable
+    able = schedule(
+        main, plan.hardware, rest, overflow=overflow, no_overflow=no_overflow, instead=plan.instead
+    )
+    return able, unable
 
 
 def graphs(plan: Plan) -> list[Graph]:
@@ -211,7 +225,7 @@ def _unable(graph: Graph, jobs: Sequence[Job]) -> list[tuple[Job, str]]:
     """The jobs that a node of ``graph`` cannot do, and its sentences."""
     found: list[tuple[Job, str]] = []
     for job in jobs:
-        sentences = [text for node in graph.nodes for text in node.kind.cls.check(node.config, job)]
+        sentences = [text for texts in refusals(graph, job).values() for text in texts]
         if sentences:
             found.append((job, "; ".join(dict.fromkeys(sentences))))
     return found

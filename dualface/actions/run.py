@@ -59,6 +59,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
                 stop=stop,
                 overwrite=overwrite,
                 open_device=open_device,
+                rebuild=ready.rebuild,
             )
     results = tuple(sorted((*made, *failed), key=lambda r: r.job.index))
     report = build_report(

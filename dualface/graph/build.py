@@ -15,7 +15,7 @@ from dualface.graph.building.candidates import Choices, choices
 from dualface.graph.building.place import Work, place, readable_inputs
 from dualface.graph.building.request import Asked, read_request
 from dualface.graph.building.wiring import check_order, check_ref, check_unused, needed, sort_nodes
-from dualface.graph.dag import Graph
+from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.hardware import Hardware
 from dualface.graph.ports import PortType
@@ -29,13 +29,14 @@ def build(
     registry: Registry,
     *,
     strict_zero_copy: bool = False,
-    exclude: frozenset[tuple[str, str]] = frozenset(),
+    exclude: Excluded | None = None,
 ) -> Graph:
     """The graph that ``config`` (the plain ``graph`` section) describes, for ``hardware``.
 
-    ``exclude`` puts (node, candidate) pairs out, for graphs to fall back on. Raises
-    `RequestError` with all problems at once.
+    ``exclude`` puts candidates out, for graphs to fall back on. Raises `RequestError` with all
+    problems at once.
     """
+    exclude = exclude or {}
     problems: list[Problem] = []
     request = read_request(config, problems)
     work = Work(request, hardware, registry, problems)
@@ -59,7 +60,7 @@ def build(
     edges = tuple(edge for edge in work.edges if edge.consumer in keep)
     position = {name: index for index, name in enumerate(request.nodes)}
     nodes = sort_nodes([node for node in work.placed.values() if node.name in keep], edges, position)
-    return Graph(request.name, nodes, edges)
+    return Graph(request.name, nodes, edges, exclude)
 
 
 def _check_inputs(work: Work) -> None:

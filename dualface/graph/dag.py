@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import networkx as nx
@@ -11,6 +11,8 @@ import networkx as nx
 from dualface.graph.node import Needs, NodeConfig, State
 from dualface.graph.ports import PortType
 from dualface.graph.registry import Kind
+
+Excluded = Mapping[tuple[str, str], str]  # a node and one of its candidates, and why it is put out
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +64,23 @@ class Edge:
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in a fixed topological order, and the edges between them."""
+    """Nodes in a fixed topological order, and the edges between them. ``excluded`` are the
+    candidates that it was built without."""
 
     name: str
     nodes: tuple[GraphNode, ...]
     edges: tuple[Edge, ...]
+    excluded: Excluded = field(default_factory=dict)
+
+    def swaps(self) -> tuple[str, ...]:
+        """A sentence for each excluded candidate: what took its place, and why."""
+        return tuple(
+            f"'{name}' is {self.by_name[name].kind.name} instead of {passed.kind}: {why}"
+            for (name, candidate), why in self.excluded.items()
+            if name in self.by_name
+            for passed in self.by_name[name].passed
+            if passed.name == candidate
+        )
 
     @cached_property
     def by_name(self) -> Mapping[str, GraphNode]:

@@ -65,5 +65,5 @@ class InputError(Exception):
 
 
 class DeviceError(InputError):
-    """The machine is at fault, not the job: a session that was refused, a device that gave up.
-    Another candidate for the node's role may do the same job."""
+    """The machine is at fault, not the job: a session that was refused, a device that gave up, a
+    chip that cannot do what comes. The next candidate of an ``auto`` node gets the job."""

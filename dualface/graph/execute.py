@@ -8,14 +8,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Protocol
 
+from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import RequestError
 from dualface.graph.job import Job
 from dualface.graph.node import Device, Event
-from dualface.graph.plan import Plan, Slot
+from dualface.graph.plan import Pipeline, Plan, Slot
 from dualface.graph.running.attempt import Attempt
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
+from dualface.graph.running.told import Told
+from dualface.graph.schedule import schedule
 
 __all__ = ["JobResult", "Listener", "NodeUse", "QueueUse", "Status", "execute"]
 
@@ -44,6 +48,7 @@ def execute(
     stop: threading.Event | None = None,
     open_device: Callable[[int], Device] | None = None,
     overwrite: bool = False,
+    rebuild: Callable[[Excluded], Graph] | None = None,
 ) -> tuple[JobResult, ...]:
     """Run all jobs of ``plan`` and tell how each ended, in the order of their index.
 
@@ -54,10 +59,12 @@ def execute(
 
     A slot takes a job once it holds its leases, and gives them back after it. ``open_device``
     turns a GPU's index into the device that a slot's nodes are handed. Unless ``overwrite`` is
-    true, a job whose output exists by the time it is done fails.
+    true, a job whose output exists by the time it is done fails. A job in which a candidate of an
+    ``auto`` node raised `DeviceError` starts again in the graph that ``rebuild`` makes without it,
+    as long as it makes one (`RequestError`: it cannot).
     """
-    told = _Told(listener)
-    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite)
+    told = Told(listener)
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite, rebuild)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
@@ -87,10 +94,11 @@ class _Run:
         self,
         plan: Plan,
         leases: Leasing | None,
-        told: _Told,
+        told: Told,
         stop: threading.Event,
         open_device: Callable[[int], Device] | None,
         overwrite: bool,
+        rebuild: Callable[[Excluded], Graph] | None,
     ) -> None:
         self.stop = stop
         self._plan = plan
@@ -98,6 +106,7 @@ class _Run:
         self._told = told
         self._open_device = open_device
         self._overwrite = overwrite
+        self._rebuild = rebuild
         self._waiting = deque(assignment.job for assignment in plan.assignments)
         self._enough = threading.Event()  # no more jobs are to be started
         self._lock = threading.Lock()  # over the four below
@@ -113,11 +122,19 @@ class _Run:
         try:
             while not (self._enough.is_set() or self.stop.is_set()):
                 notes: list[Event] = []
+                graph: Graph | None = None
                 with self._leased(slot, notes, settled):
                     job = self._next()
                     settled.set()
                     if job is not None:
-                        self._do(job, slot, devices, notes)
+                        self._told.job_started(job, slot.name)
+                        graph = self._plan.instead.get(job.index)
+                        if graph is None:
+                            graph = self._do(job, slot, self._plan.pipelines[slot.pipeline], devices, notes)
+                        else:
+                            notes += [Event("notice", swap) for swap in graph.swaps()]
+                while job is not None and graph is not None:
+                    graph = self._again(job, graph, slot, devices, notes)
         except Exception as error:  # of the leases; what a job raises is its result
             if not (self._enough.is_set() or self.stop.is_set()):
                 with self._lock:
@@ -170,30 +187,64 @@ class _Run:
                 self._enough.set()  # nobody needs to wait for a lease any longer
 
     def _leased(
-        self, slot: Slot, notes: list[Event], settled: threading.Event
+        self, slot: Slot, notes: list[Event], settled: threading.Event | None = None, job: Job | None = None
     ) -> contextlib.AbstractContextManager[None]:
-        """The slot's leases. That they have to be waited for is told of the job that is next in
-        the queue, and noted with the one that the slot gets."""
+        """The slot's leases. That they have to be waited for is told of ``job`` or the one that is
+        next in the queue, and noted with the one that the slot gets."""
         if self._leases is None or not slot.leases:
             return contextlib.nullcontext()
 
         def waiting(text: str) -> None:
             notes.append(Event("notice", text))
             with contextlib.suppress(IndexError):
-                self._told.event(self._waiting[0], notes[-1])
-            settled.set()
+                self._told.event(job or self._waiting[0], notes[-1])
+            if settled is not None:
+                settled.set()
 
-        return self._leases.hold(slot.leases, waiting=waiting, stop=self._enough)
+        stop = self._enough if job is None else self.stop
+        return self._leases.hold(slot.leases, waiting=waiting, stop=stop)
 
-    def _do(self, job: Job, slot: Slot, devices: dict[int, Device], notes: list[Event]) -> None:
-        self._told.job_started(job, slot.name)
+    def _again(
+        self, job: Job, graph: Graph, slot: Slot, devices: dict[int, Device], notes: list[Event]
+    ) -> Graph | None:
+        """Do ``job`` in ``graph`` instead, with the leases that this takes on the slot's GPU."""
+        hardware = self._plan.hardware
+        if slot.gpu is not None:
+            hardware = replace(hardware, gpus=tuple(g for g in hardware.gpus if g.index == slot.gpu))
+        try:
+            made = schedule(graph, hardware, [job])
+            own = replace(made.slots[0], name=slot.name, threads=slot.threads)
+            with self._leased(own, notes, job=job):
+                return self._do(job, own, made.pipelines[own.pipeline], devices, notes)
+        except RequestError as error:  # more VRAM than a slot has, for one
+            self._finish(JobResult(job, "failed", _text(error), slot.name, events=tuple(notes)), None)
+            return None
+
+    def _instead(self, result: JobResult, graph: Graph, notes: list[Event]) -> Graph | None:
+        """What to do the job in once more, if a candidate of ``graph`` was refused."""
+        if result.refused is None or self._rebuild is None or self.stop.is_set():
+            return None
+        try:
+            made = self._rebuild({**graph.excluded, result.refused: result.error})
+        except RequestError:
+            return None
+        name = result.refused[0]
+        kind = made.by_name[name].kind.name
+        told = Event("recovery", f"{result.error.rstrip('.')}; it starts again with {kind}", name)
+        notes[:] = [*result.events, told]
+        self._told.event(result.job, told)
+        return made
+
+    def _do(
+        self, job: Job, slot: Slot, pipeline: Pipeline, devices: dict[int, Device], notes: list[Event]
+    ) -> Graph | None:
+        """Do ``job``; what is given is the graph to do it in again."""
         attempt: Attempt | None = None
         try:
             gpu = slot.gpu
             if gpu is not None and gpu not in devices and self._open_device is not None:
                 devices[gpu] = self._open_device(gpu)
             device = None if gpu is None else devices.get(gpu)
-            pipeline = self._plan.pipelines[slot.pipeline]
             attempt = Attempt(
                 job, slot, pipeline, self._told, device, overwrite=self._overwrite, events=notes
             )
@@ -202,13 +253,20 @@ class _Run:
             result = attempt.run(self.stop)
         except BaseException as error:
             result = JobResult(job, "failed", _text(error), slot.name)
+        instead = self._instead(result, pipeline.graph, notes)
+        self._finish(None if instead else result, attempt)
+        return instead
+
+    def _finish(self, result: JobResult | None, attempt: Attempt | None) -> None:
         with self._lock:
             if self._closed:
                 return
             if attempt is not None:
                 self._running.discard(attempt)
-            self._results.append(result)
-        self._told.job_finished(result)
+            if result is not None:
+                self._results.append(result)
+        if result is not None:
+            self._told.job_finished(result)
 
 
 def _text(error: BaseException) -> str:
@@ -224,35 +282,3 @@ def _quick_switching(wanted: bool) -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-class _Told:
-    """The user's listener behind a lock; one that raises is not called again."""
-
-    def __init__(self, listener: Listener | None) -> None:
-        self._listener = listener
-        self._lock = threading.Lock()
-
-    def job_started(self, job: Job, slot: str) -> None:
-        self._tell("job_started", job, slot)
-
-    def progress(self, job: Job, frames: int) -> None:
-        self._tell("progress", job, frames)
-
-    def event(self, job: Job, event: Event) -> None:
-        self._tell("event", job, event)
-
-    def job_finished(self, result: JobResult) -> None:
-        self._tell("job_finished", result)
-
-    def mute(self) -> None:
-        """Call it no more, not even for a thread that is still at work."""
-        self._listener = None
-
-    def _tell(self, what: str, *args: Any) -> None:
-        with self._lock:
-            try:
-                if self._listener is not None:
-                    getattr(self._listener, what)(*args)
-            except Exception:
-                self._listener = None

@@ -6,7 +6,7 @@ A plan is a value: it can be printed, saved and compared, and making it touches 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dualface.graph.dag import Graph
 from dualface.graph.hardware import Hardware
@@ -65,7 +65,8 @@ class Plan:
     ``assignments`` are in queue order (longest job first). ``notes`` are sentences worth
     reading: what limits the number of slots, what runs in software and why.
     ``no_overflow`` says, as a clause, why no job can encode in software beyond the encode
-    sessions, "" where some can.
+    sessions, "" where some can. ``instead`` has the graph of each job, by its index, that the
+    pipelines cannot do: it runs in a slot of its own making, in the place of the one that takes it.
     """
 
     hardware: Hardware
@@ -74,3 +75,4 @@ class Plan:
     assignments: tuple[Assignment, ...]
     notes: tuple[str, ...] = ()
     no_overflow: str = ""
+    instead: Mapping[int, Graph] = field(default_factory=dict)

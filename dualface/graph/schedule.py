@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from dualface.graph.dag import Graph
@@ -47,13 +47,15 @@ def schedule(
     *,
     overflow: Graph | None = None,
     no_overflow: str = NO_OVERFLOW,
+    instead: Mapping[int, Graph] | None = None,
 ) -> Plan:
     """The plan for ``jobs`` on ``hardware``.
 
     ``overflow`` is the same graph built without hardware encoders: where
     ``hw.encode_overflow`` is ``software``, jobs beyond the encode sessions run it in what is
     left of the other resources, while cores allow; ``no_overflow`` says, as a clause, why there
-    is none. Raises `RequestError` where not even one slot can be made.
+    is none. ``instead`` are the graphs of jobs, by their index, that ``graph`` cannot do. Raises
+    `RequestError` where not even one slot can be made.
     """
     queue = sorted(jobs, key=lambda job: (-cost(job, jobs), job.index, job.name, job.input))
     largest = max((job.video for job in queue), key=lambda v: v.width * v.height, default=NOMINAL)
@@ -79,6 +81,9 @@ def schedule(
             counts.append(len(extra))
     if queue and not taken:
         raise RequestError([_no_slot(shares[0], hardware)])
+    own = {job.index: instead[job.index] for job in queue if instead and job.index in instead}
+    notes += [f"Here {swap}" for swap in graph.swaps()]
+    notes += [f"In {job.name} {swap}" for job in queue if job.index in own for swap in own[job.index].swaps()]
     used = shares[: len(counts)]
     slots = _slots(used, counts, taken, hardware)
     notes.insert(0, _limit_note(used, hardware, free, len(slots), len(queue)))
@@ -89,6 +94,7 @@ def schedule(
         assign(queue, [slot.name for slot in slots], [cost(job, jobs) for job in queue]),
         tuple(note for note in notes if note),
         no_overflow if overflow is None else "",
+        own,
     )
 
 

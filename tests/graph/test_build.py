@@ -26,7 +26,7 @@ def test_the_best_candidates_that_fit_are_taken() -> None:
 
 
 def test_excluded_candidates_are_passed_over() -> None:
-    graph = build(main_graph(), GPU, stand_ins(), exclude=frozenset({("encode", "chip")}))
+    graph = build(main_graph(), GPU, stand_ins(), exclude={("encode", "chip"): "it is excluded here"})
     assert graph.by_name["encode"].candidate == "soft"
     assert "excluded" in graph.by_name["encode"].passed[0].why
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dualface.graph.building.request import Asked, Wanted
-from dualface.graph.dag import Passed
+from dualface.graph.dag import Excluded, Passed
 from dualface.graph.errors import Problem
 from dualface.graph.node import NodeConfig
 from dualface.graph.options import option_names, parse, unknown_option
@@ -39,9 +39,7 @@ class Choices:
     flawed: bool = False
 
 
-def choices(
-    asked: Asked, registry: Registry, exclude: frozenset[tuple[str, str]], problems: list[Problem]
-) -> Choices:
+def choices(asked: Asked, registry: Registry, exclude: Excluded, problems: list[Problem]) -> Choices:
     """Everything that may be ``asked``'s node. What the config got wrong is added to
     ``problems``; what is wrong with kinds that merely joined in only puts them out."""
     joined = _joined(asked, registry) if asked.role else ()
@@ -52,8 +50,8 @@ def choices(
     passed: list[Passed] = []
     fresh: list[Problem] = []
     for one in wanted:
-        if (asked.name, one.name) in exclude:
-            passed.append(Passed(one.name, one.kind, "it is excluded here", usable=False))
+        if asked.role and (why := exclude.get((asked.name, one.name))):
+            passed.append(Passed(one.name, one.kind, why, usable=False))
             continue
         out = _lookup(one, asked, registry)
         config = None

@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Iterable
 
-from dualface.graph.errors import InputError, RequestError
+from dualface.graph.errors import DeviceError, InputError, RequestError
 from dualface.graph.job import Job
 from dualface.graph.node import Context, Device, Event
 from dualface.graph.plan import Pipeline, Slot
@@ -80,9 +80,10 @@ class Attempt:
         status: Status = "failed" if failure else "done" if complete else "interrupted"
         told = self._sentence(failure) if failure else "" if complete else "Stopped before its end."
         trace = "".join(traceback.format_exception(failure)) if failure else ""
+        refused = self._refused() if isinstance(failure, DeviceError) else None
         self._line.failure = failure = None  # its traceback keeps frames, and with them pictures, alive
         self._outputs.discard()
-        return self._result(status, told, trace)
+        return self._result(status, told, trace, refused)
 
     def abandon(self) -> JobResult:
         """The result, from another thread than the one in `run`, which does not come back from a
@@ -95,7 +96,14 @@ class Attempt:
         who = f": {' and '.join(stuck)} did not come back" if stuck else ""
         return self._result("interrupted", f"Stopped before its end{who}.")
 
-    def _result(self, status: Status, told: str = "", trace: str = "") -> JobResult:
+    def _refused(self) -> tuple[str, str] | None:
+        """The node that gave up, and its candidate; None where it is pinned."""
+        places = [step.place for step in self._steps if step.gave_up]
+        return next(((place.name, place.candidate) for place in places if place.candidate), None)
+
+    def _result(
+        self, status: Status, told: str = "", trace: str = "", refused: tuple[str, str] | None = None
+    ) -> JobResult:
         return JobResult(
             self.job,
             status,
@@ -109,6 +117,7 @@ class Attempt:
             tuple(self._events),
             tuple(map(str, self._outputs.published)),
             trace,
+            refused,
         )
 
     def emit(self, event: Event) -> None:

@@ -46,8 +46,9 @@ class JobResult:
     """How one job ended.
 
     ``error`` is one sentence, "" for a job that is done; ``trace`` is the traceback behind it.
-    ``frames_in`` left the source, ``frames_out`` passed the last node. ``outputs`` exist under
-    these names, and only if the job is done.
+    ``refused`` is the node of a candidate that raised `DeviceError`, and that candidate: another
+    may do the job. ``frames_in`` left the source, ``frames_out`` passed the last node. ``outputs``
+    exist under these names, and only if the job is done.
     """
 
     job: Job
@@ -62,6 +63,7 @@ class JobResult:
     events: tuple[Event, ...] = ()
     outputs: tuple[str, ...] = ()
     trace: str = ""
+    refused: tuple[str, str] | None = None
 
     @property
     def node_seconds(self) -> dict[str, float]:

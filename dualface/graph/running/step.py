@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from dualface.graph.dag import Graph, GraphNode
-from dualface.graph.errors import InputError
+from dualface.graph.errors import DeviceError, InputError
 from dualface.graph.node import Node, most_owed
 from dualface.graph.running.batch import Batch, Value
 from dualface.graph.running.boundary import Boundary, Times
@@ -35,6 +35,7 @@ class Step:
         self.inside = False  # whether a call of the node is going on
         self.counted: dict[str, float] = defaultdict(float)
         self.reported: dict[str, Any] = {}
+        self.gave_up = False  # whether it raised DeviceError
         self._readers = readers
         self._node: Node[Any] | None = None
         wired = {edge.input for edge in self.edges}
@@ -187,7 +188,8 @@ class Step:
         self.inside = True
         try:
             return call()
-        except InputError:
+        except InputError as error:
+            self.gave_up |= isinstance(error, DeviceError)
             raise
         except BaseException as error:  # a node that exits must not take a thread down unseen
             text = " ".join(str(error).split())

@@ -18,7 +18,7 @@ from typing import Any
 import av
 import numpy as np
 
-from dualface.graph.errors import InputError
+from dualface.graph.errors import DeviceError, InputError
 from dualface.graph.job import Job
 from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
 from dualface.graph.registry import node
@@ -96,7 +96,7 @@ class Nvdec(Node[NvdecConfig]):
                 usedevicememory=True,
             )
         except Exception as error:  # PyNvVideoCodec's own classes
-            raise InputError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
+            raise DeviceError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
         self._gather = kernel(Path(__file__).with_name("nvdec.cu"), "gather", self.device.gpu)
         self.pool = DevicePool(self.device, self.height, self.width, context.batch, context.held + AHEAD)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
@@ -170,7 +170,7 @@ class Nvdec(Node[NvdecConfig]):
         rows, width = surfaces[0].shape[:2]
         wide = surfaces[0].format == self.nvc.Pixel_Format.P016
         if (rows, width) != (out.shape[1], out.shape[2]):
-            raise InputError(
+            raise DeviceError(
                 f"{self.context.job.input}: the pictures change from {self.width}x{self.height} to "
                 f"{width}x{rows * 2 // 3}; node/decode@graph.nodes.decode=pyav can decode that"
             )
