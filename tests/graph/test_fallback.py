@@ -153,3 +153,16 @@ def test_a_kind_that_was_named_is_never_swapped(tmp_path: Path) -> None:
     (good, bad), *_ = run(tmp_path, {"kind": "keep/chip"})
     assert (good.status, bad.status, bad.error) == ("done", "failed", "keep/chip refused a session")
     assert bad.events == ()
+
+
+def test_a_job_with_a_graph_of_its_own_from_the_start(tmp_path: Path) -> None:
+    nodes = {"read": {"kind": "read/numbers"}, "keep": {"auto": "keep", "inputs": {"numbers": "read"}}}
+    config = {"name": "fall", "nodes": nodes}
+    own = build(config, CARD, REGISTRY, exclude={("keep", "chip"): "it cannot."})
+    jobs = [make_job("good", tmp_path), make_job("odd", tmp_path, 1)]
+    plan = schedule(build(config, CARD, REGISTRY), CARD, jobs, instead={1: own})
+    good, odd = execute(plan, leases=Watched(), open_device=lambda gpu: Device(gpu, 1))
+    assert (good.nodes[-1].kind, odd.nodes[-1].kind) == ("keep/chip", "keep/card")
+    assert [(event.kind, event.message) for event in odd.events] == [
+        ("notice", "'keep' is keep/card instead of keep/chip: it cannot.")
+    ]
