@@ -27,7 +27,8 @@ from dualface.graph.options import parse
 from dualface.graph.types import spans
 from dualface.nodes.decode.probe import probe
 from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
-from dualface.nodes.detect.yunet import Yunet, YunetConfig
+from dualface.nodes.detect.looking import YunetConfig
+from dualface.nodes.detect.yunet import Yunet
 from dualface.nodes.track.assign import hungarian, iou
 from dualface.nodes.track.bytetrack import Bytetrack, BytetrackConfig
 from dualface.nodes.track.kalman import Box

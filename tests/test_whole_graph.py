@@ -17,7 +17,8 @@ from dualface.graph.node import Context
 from dualface.graph.types import spans
 from dualface.nodes.decode.probe import probe
 from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
-from dualface.nodes.detect.yunet import Yunet, YunetConfig
+from dualface.nodes.detect.looking import YunetConfig
+from dualface.nodes.detect.yunet import Yunet
 
 Run = Callable[..., int]
 

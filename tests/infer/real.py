@@ -12,7 +12,7 @@ import numpy as np
 from dualface.graph.types import Color, Video
 from dualface.infer.session import Session
 from dualface.nodes.detect.heads import Found, decode
-from dualface.nodes.detect.small import bgr_rows, plan_small, small_chroma, small_luma, write_bgr
+from dualface.nodes.detect.small import bgr_rows, plan_small, small_chroma, small_luma, write_channels
 
 CLIPS = ("duo_1080p.mp4", "cuts_360p.mp4", "four_270p.mp4")
 
@@ -29,7 +29,7 @@ def pictures(film: Path, every: int, longer: int = 384) -> Any:
             out = np.zeros((3, *plan.padded[::-1]), np.float32)
             luma = small_luma(planes[: frame.height], plan)
             u, v = small_chroma(planes[frame.height :], plan)
-            write_bgr(luma, u, v, bgr_rows(Color(), frame.height), out)
+            write_channels(luma, u, v, bgr_rows(Color(), frame.height), out)
             found.append(out)
     return np.stack(found)
 

@@ -46,8 +46,7 @@ def decode(outputs: Arrays, width: int, score: float, nms: float, most: int) -> 
             for level, s in enumerate(STRIDES)
         ]
         together = Found(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-        kept = suppress(together.boxes, together.scores, nms)[:most]
-        found.append(Found(*(array[kept] for array in together)))
+        found.append(best(together, nms, most))
     return found
 
 
@@ -69,8 +68,15 @@ def _read(
     return Found(np.hstack([centres - halves, centres + halves]), scores[cells], landmarks)
 
 
-def suppress(boxes: Floats, scores: Floats, limit: float) -> list[int]:
-    """Indices of the boxes kept by greedy non-maximum suppression, best first.
+def best(found: Found, nms: float, most: int) -> Found:
+    """``found``, best first, without those that overlap a better one by more than ``nms`` (IoU),
+    and at most ``most``."""
+    kept = suppress(found.boxes, found.scores, nms, most)
+    return Found(*(array[kept] for array in found))
+
+
+def suppress(boxes: Floats, scores: Floats, limit: float, most: int | None = None) -> list[int]:
+    """Indices of the boxes kept by greedy non-maximum suppression, best first, at most ``most``.
 
     >>> boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 8], [20, 0, 29, 9]], np.float32)
     >>> suppress(boxes, np.array([0.7, 0.9, 0.8]), 0.3)
@@ -84,6 +90,8 @@ def suppress(boxes: Floats, scores: Floats, limit: float) -> list[int]:
     for i in range(len(order)):
         if not alive[i]:
             continue
+        if len(kept) == most:
+            break
         kept.append(int(order[i]))
         corner = np.minimum(boxes[i, 2:], boxes[:, 2:]) - np.maximum(boxes[i, :2], boxes[:, :2])
         shared = np.prod(np.maximum(corner, 0), axis=1)

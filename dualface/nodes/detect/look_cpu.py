@@ -7,44 +7,40 @@ from typing import Any
 import cv2
 import numpy as np
 
-from dualface import zoo
-from dualface.graph.types import Bools, Video
+from dualface.graph.types import Bools
 from dualface.infer.onnxruntime import OnnxSession
 from dualface.nodes.detect.cuts import CutFinder, thumb
-from dualface.nodes.detect.heads import Found, decode
-from dualface.nodes.detect.looking import Seen, YunetConfig
-from dualface.nodes.detect.small import bgr_rows, plan_small, small_chroma, small_luma, write_bgr
-
-AT_ONCE = 2  # pictures in one run of the network; what more need does not fit the processor's caches
+from dualface.nodes.detect.heads import Found
+from dualface.nodes.detect.looking import Network, Seen
+from dualface.nodes.detect.small import small_chroma, small_luma, write_channels
 
 
 class CpuEyes:
-    """One thread looks at ``video``; a net this small gains nothing from a second one."""
+    """One thread looks with ``network``; ``cuts`` finds the scene changes."""
 
-    def __init__(self, config: YunetConfig, video: Video, cuts: CutFinder) -> None:
-        self.config, self.cuts = config, cuts
-        self.plan = plan_small(video, config.size)
-        self.weights = bgr_rows(video.color, video.height)
-        self.session = OnnxSession(zoo.onnx_path("yunet"), threads=1)
-        # Right and below, what no picture reaches stays zero.
-        self.input = np.zeros((AT_ONCE, 3, *self.plan.padded[::-1]), np.float32)
+    def __init__(self, network: Network, cuts: CutFinder) -> None:
+        self.network, self.cuts = network, cuts
+        self.session = OnnxSession(network.onnx, threads=1)
+        # Right and below, what no picture reaches keeps the fill.
+        shape = (network.batch, 3, *network.plan.padded[::-1])
+        self.input = np.full(shape, network.fill, np.float32)
 
     def look(self, data: Any, wanted: Bools) -> Seen:
-        config, plan, rows = self.config, self.plan, data.shape[1] * 2 // 3
+        net, rows = self.network, data.shape[1] * 2 // 3
         flags, looked, seen = np.zeros(len(data), bool), wanted.copy(), []
         for i, picture in enumerate(data):
-            luma = small_luma(picture[:rows], plan)
-            flags[i] = config.cut > 0 and self.cuts.look(thumb(luma))
+            luma = small_luma(picture[:rows], net.plan)
+            flags[i] = self.cuts.threshold > 0 and self.cuts.look(thumb(luma))
             looked[i] |= flags[i]
             if looked[i]:
-                seen.append((luma, *small_chroma(picture[rows:], plan)))
+                seen.append((luma, *small_chroma(picture[rows:], net.plan)))
         found: list[Found] = []
-        for start in range(0, len(seen), AT_ONCE):
-            part = seen[start : start + AT_ONCE]
+        for start in range(0, len(seen), net.batch):
+            part = seen[start : start + net.batch]
             for planes, out in zip(part, self.input, strict=False):
-                write_bgr(*planes, self.weights, out)
-            outputs = self.session.run({self.session.inputs[0]: self.input[: len(part)]})
-            found += decode(outputs, plan.padded[0], config.score, config.nms, config.most)
+                write_channels(*planes, net.rows, out, net.white)
+            shown = self.input[: len(part)] if net.fewer else self.input
+            found += net.read(self.session.run({self.session.inputs[0]: shown}))[: len(part)]
         return Seen(found, looked, flags)
 
     def close(self) -> None:

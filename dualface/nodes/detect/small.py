@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dualface.graph.types import Color, Floats, Video
 
 Plane = npt.NDArray[np.uint8]
+Size = tuple[int, int]
 
 # Kr and Kb of the matrices that occur (ITU-T H.273); green takes the rest.
 _LUMA = {"bt709": (0.2126, 0.0722), "bt2020nc": (0.2627, 0.0593), "bt2020c": (0.2627, 0.0593),
@@ -26,7 +27,8 @@ class SmallPlan:
 
     ``crop`` is the part of the planes that is read (the visible picture less the few samples
     that do not divide); ``stored`` its small size before, ``size`` after rotation; ``padded``
-    that size in whole ``STEP`` s. ``scale`` and ``offset`` turn small into source pixels.
+    that of the network's input, whose top left it fills. ``scale`` and ``offset`` turn small
+    into source pixels.
     """
 
     halvings: int
@@ -43,12 +45,18 @@ STEP = 32  # the coarsest stride of the network
 MAX_ENLARGE = 2.0
 
 
-def plan_small(video: Video, size: int) -> SmallPlan:
-    """The small picture of ``video`` whose longer side, upright and with square pixels, is at
-    most ``size``; enlarged by at most `MAX_ENLARGE`."""
+def plan_small(video: Video, size: int | Size, *, whole: bool = False) -> SmallPlan:
+    """The small picture of ``video`` that, upright and with square pixels, fits into ``size``
+    (width, height; a number is a square); enlarged by at most `MAX_ENLARGE`.
+
+    It is padded to whole ``STEP`` s, or where ``whole`` is set to all of ``size``.
+    """
     width, height = video.width, video.height
     aspect = float(video.pixel_aspect)
-    shrink = min(size / max(width * aspect, height), MAX_ENLARGE)
+    box = (size, size) if isinstance(size, int) else size
+    turned = video.rotation in (90, 270)
+    sides = box[::-1] if turned else box
+    shrink = min(sides[0] / (width * aspect), sides[1] / height, MAX_ENLARGE)
     across, down = shrink * aspect, shrink
     halvings = 0
     while max(across, down) * 2 ** (halvings + 1) <= 1.0 + 1e-9 and min(width, height) >> (halvings + 1) >= 2:
@@ -58,7 +66,6 @@ def plan_small(video: Video, size: int) -> SmallPlan:
     block = 2 ** max(halvings, 1)
     crop = (width // block * block or width, height // block * block or height)
     stored = (max(1, round(crop[0] * across)), max(1, round(crop[1] * down)))
-    turned = video.rotation in (90, 270)
     small = stored[::-1] if turned else stored
     ratio = (crop[0] / stored[0], crop[1] / stored[1])
     left_out = (float(width - crop[0]), float(height - crop[1]))
@@ -74,7 +81,7 @@ def plan_small(video: Video, size: int) -> SmallPlan:
         crop,
         stored,
         small,
-        (-(-small[0] // STEP) * STEP, -(-small[1] // STEP) * STEP),
+        box if whole else (-(-small[0] // STEP) * STEP, -(-small[1] // STEP) * STEP),
         ratio[::-1] if turned else ratio,
         offset,
         video.rotation,
@@ -134,8 +141,11 @@ def bgr_rows(color: Color, height: int) -> npt.NDArray[np.float64]:
     return np.column_stack([rows, rows @ [-black, -128.0, -128.0]])
 
 
-def write_bgr(y: Plane, u: Plane, v: Plane, rows: npt.NDArray[np.float64], out: Floats) -> None:
-    """Fill the top left of ``out`` ``[3, H, W]`` float32 with B, G, R in 0..255."""
+def write_channels(
+    y: Plane, u: Plane, v: Plane, rows: npt.NDArray[np.float64], out: Floats, white: float = 255.0
+) -> None:
+    """Fill the top left of ``out`` ``[3, H, W]`` float32 with the channels that ``rows`` make,
+    from 0 to ``white``."""
     height, width = y.shape
     for plane, (of_y, of_u, of_v, one) in zip(out, rows, strict=True):
         area = plane[:height, :width]
@@ -143,4 +153,4 @@ def write_bgr(y: Plane, u: Plane, v: Plane, rows: npt.NDArray[np.float64], out: 
         mixed = cv2.addWeighted(y, of_y, first, of_first, one, dtype=cv2.CV_32F)
         if of_u and of_v:
             mixed = cv2.addWeighted(mixed, 1.0, v, of_v, 0.0, dtype=cv2.CV_32F)
-        np.clip(mixed, 0.0, 255.0, out=area)
+        np.clip(mixed, 0.0, white, out=area)
