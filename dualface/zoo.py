@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,8 @@ class Descriptor:
     requirement), or the user's own file ``path``. ``conversions`` name functions of
     `dualface.convert_onnx`, in the order they are applied. ``sizes`` are the smallest, the usual
     and the largest picture (width, height) that engines are built for; empty where there is
-    nothing to build.
+    nothing to build. ``detector`` is for the node that reads it, see
+    `dualface.nodes.detect.described`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Descriptor:
     path: Path | None = None
     conversions: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
+    detector: Mapping[str, Any] = field(default_factory=dict)
 
 
 def descriptors() -> tuple[Descriptor, ...]:
@@ -164,7 +166,11 @@ def _read(path: Path) -> Descriptor:
         known = ", ".join(convert_onnx.STEPS)
         raise ModelError(f"{path}: there is no conversion called '{unknown[0]}'; there are {known}")
     sizes = _sizes(path, values.get("sizes"))
+    detector = values.get("detector") or {}
+    if not isinstance(detector, Mapping):
+        raise ModelError(f"{path}: detector is a map of keys, see models/README.md")
     texts |= {"sha256": sha256, "origin": path, "conversions": tuple(steps), "sizes": sizes}
+    texts |= {"detector": detector}
     if sources.get("path"):
         own = (path.parent / Path(_text(path, sources, "path")).expanduser()).resolve()
         return Descriptor(**texts, path=own)
@@ -181,13 +187,25 @@ def _sizes(path: Path, value: Any) -> tuple[Size, ...]:
         return ()
     found = []
     for key in SIZES:
-        sides = str(value.get(key, "") if isinstance(value, Mapping) else "").split("x")
-        if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):
+        size = size_of(value.get(key) if isinstance(value, Mapping) else None)
+        if size is None:
             raise ModelError(f"{path}: sizes needs {', '.join(SIZES)}, each such as 384x224")
-        found.append((int(sides[0]), int(sides[1])))
+        found.append(size)
     if any(sorted(side) != list(side) for side in zip(*found, strict=True)) or 0 in found[0]:
         raise ModelError(f"{path}: sizes must grow from least over usual to most, in width and in height")
     return tuple(found)
+
+
+def size_of(text: Any) -> Size | None:
+    """Width and height from ``384x224``, or None.
+
+    >>> size_of("384x224"), size_of("384"), size_of(None)
+    ((384, 224), None, None)
+    """
+    sides = [side.strip() for side in str(text).split("x")]
+    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+        return None
+    return int(sides[0]), int(sides[1])
 
 
 def _text(path: Path, values: Mapping[str, Any], key: str) -> str:

@@ -132,7 +132,9 @@ def test_colours_are_those_of_the_source(color: Color, height: int, of_swscale: 
         expected.append(rgb[8, 16])
         plane = np.zeros((3, 32, 32), np.float32)
         plan = plan_small(video(32, 16), 32)
-        write_channels(small_luma(nv12[:16], plan), *small_chroma(nv12[16:], plan), bgr_rows(color, height), plane)
+        write_channels(
+            small_luma(nv12[:16], plan), *small_chroma(nv12[16:], plan), bgr_rows(color, height), plane
+        )
         found.append(plane[:, 8, 16])
         assert not plane[:, 16:].any(), "the padding is not black"
     np.testing.assert_allclose(found, np.array(expected, float), atol=2.5)
