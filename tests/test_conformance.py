@@ -13,6 +13,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+import yolo_net
 
 from dualface.conformance import Batch, breaches, check_node
 from dualface.conformance.running import Run
@@ -53,7 +54,9 @@ def job(clip: Path, tmp_path: Path) -> Job:
 
 
 @pytest.mark.parametrize("name", sorted(k for k in KINDS if KINDS[k].package == "dualface"))
-def test_installed_kinds_keep_the_contract(name: str, job: Job) -> None:
+def test_installed_kinds_keep_the_contract(
+    name: str, job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kind = KINDS[name]
     feeds: list[list[Batch]] | None = None
     if kind.role == "encode":
@@ -64,16 +67,20 @@ def test_installed_kinds_keep_the_contract(name: str, job: Job) -> None:
     if kind.role in ("decode", "encode"):
         check_node(kind, job=job, feeds=feeds)
     else:
+        if name == "detect/yolo":  # it runs a network of the user's own
+            monkeypatch.setenv("DUALFACE_HOME", str(tmp_path))
+            yolo_net.describe(tmp_path, yolo_net.network(size=(256, 256)), size="256x256")
         check_node(kind, _options(kind.config))
 
 
 def _options(config: type[NodeConfig]) -> dict[str, Any]:
-    """The one option that has no default anywhere: the picture's layout."""
+    """The options that have no default anywhere: the picture's layout, a model of the user's own."""
     tiles = [
         {"name": n, "x": x, "y": 0, "width": 160, "height": 180} for n, x in (("left", 0), ("right", 160))
     ]
     fields = getattr(config, "__dataclass_fields__", {})
-    return {"layout": {"width": 320, "height": 180, "tiles": tiles}} if "layout" in fields else {}
+    given = {"layout": {"width": 320, "height": 180, "tiles": tiles}, "model": "red"}
+    return {name: value for name, value in given.items() if name in fields}
 
 
 def test_both_directions_of_convert() -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
+import yolo_net
 from media import Film, Sound, make, tracks, video_times
 
 from dualface.app import main
@@ -131,6 +133,47 @@ def test_four_people_and_more_policies(run: Run, footage: Path, tmp_path: Path) 
         args = (f"graph.nodes.camera.missing={policy}", f"output={policy}.mp4", "graph.nodes.detect.every=3")
         assert run(f"input={source}", *args) == 0
         assert video_times(tmp_path / f"{policy}.mp4") == video_times(source)
+
+
+@pytest.mark.parametrize("head", ["yolov5-face", "yolov8-face"])
+def test_a_network_of_ones_own_finds_the_people(
+    run: Run, head: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two red squares that sway, for a network that takes red squares for faces."""
+    monkeypatch.setenv("DUALFACE_HOME", str(tmp_path))
+    yolo_net.describe(tmp_path, yolo_net.network(head, batch=1, size=(640, 640)), head=head)
+    sway = [10 * np.sin(i / 6) for i in range(40)]
+    squares = [((190 + s, 190, 60), (450 - s, 190, 80)) for s in sway]
+    yolo_net.film(tmp_path / "red.mp4", [yolo_net.picture((640, 360), *two) for two in squares])
+    detect = ("node/detect@graph.nodes.detect=yolo", "graph.nodes.detect.model=red")
+    assert run("graph=dualface", "input=red.mp4", *detect, "output=out.mp4", "record=true") == 0
+    assert video_times(tmp_path / "out.mp4") == video_times(tmp_path / "red.mp4")
+    lines = [json.loads(line) for line in (tmp_path / "out.people.jsonl").open()]
+    assert len(lines) == len(squares)
+    for line, two in zip(lines[5:], squares[5:], strict=True):
+        found = {face["side"]: face["box"] for face in line["faces"]}
+        for side, (x, y, edge) in zip(("left", "right"), two, strict=True):
+            wanted = [x - edge / 2, y - edge / 2, x + edge / 2, y + edge / 2]
+            np.testing.assert_allclose(found[side], wanted, atol=6)  # the tracker smooths
+
+
+def test_a_model_that_cannot_be_used_is_refused_at_once(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DUALFACE_HOME", str(tmp_path))
+    make(tmp_path / "a.mp4")
+    detect = ("node/detect@graph.nodes.detect=yolo", "output=out.mp4")
+    for model, says in (
+        ("", "model is not given"),
+        ("rad", "no model called 'rad'"),
+        ("yunet", "no 'detector'"),
+    ):
+        given = (f"graph.nodes.detect.model={model}",) if model else ()
+        assert run("input=a.mp4", *detect, *given) == 2
+        told = capsys.readouterr().err
+        assert says in told
+        assert "Traceback" not in told
+    assert not (tmp_path / "out.mp4").exists()
 
 
 FILMS = {

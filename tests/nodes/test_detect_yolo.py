@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from onnx import TensorProto
 from yolo_net import CLASS, POINTS, describe, network, nv12, picture
 
-from dualface.conformance import check_node
+from dualface import paths
 from dualface.graph.job import Job
 from dualface.graph.node import Context
 from dualface.graph.registry import installed
 from dualface.graph.types import Color, Frames, Video
-from dualface.nodes.detect.looking import Network
+from dualface.nodes.detect.cuts import CutFinder
+from dualface.nodes.detect.described import Described, described
+from dualface.nodes.detect.look_cpu import CpuEyes
 from dualface.nodes.detect.yolo import Yolo, YoloConfig, _network
 from dualface.nodes.detect.yolo_heads import decode_yolo
 from dualface.nodes.roles import Detected
@@ -73,8 +76,7 @@ def test_squares_are_found_where_they_are(home: Path, head: str, size: tuple[int
     assert found.faces.looked.all()
     score = CLASS if head == "yolov5-face" else 1.0
     np.testing.assert_allclose(found.faces.scores, score, atol=1e-3)
-    one = Detected(found.faces, found.cuts)
-    boxes, landmarks = in_order(one)
+    boxes, landmarks = in_order(found)
     np.testing.assert_allclose(boxes[0], expected(LEFT)[0], atol=1.5)
     np.testing.assert_allclose(boxes[-1], expected(RIGHT)[0], atol=1.5)
     x, y, side = LEFT
@@ -112,7 +114,7 @@ def test_pictures_may_be_passed_over(home: Path) -> None:
 
 
 @pytest.mark.parametrize(("head", "each"), [("yolov5-face", 0), ("yolov8-face", 0), ("yolov8-face", 2)])
-def test_networks_may_have_fewer_landmarks_numbers(home: Path, head: str, each: int) -> None:
+def test_networks_may_have_fewer_numbers_for_landmarks(home: Path, head: str, each: int) -> None:
     describe(home, network(head, landmarks=each), head=head)
     found = look([picture((640, 360), LEFT)])
     assert found.faces.counts.tolist() == [1]
@@ -135,17 +137,13 @@ def test_channels_scale_and_fill_are_those_described(home: Path) -> None:
     np.testing.assert_allclose(look([image]).faces.boxes, expected((x, y, side * 2**0.5)), atol=2)
 
 
-def seen_by(size: str, shape: Video, **detector: str) -> tuple[Network, Any]:
-    """What is put before the network for a white picture."""
-    from dualface.nodes.detect.cuts import CutFinder
-    from dualface.nodes.detect.look_cpu import CpuEyes
-
-    net = _network(YoloConfig(model="red"), shape)
-    eyes = CpuEyes(net, CutFinder(0.0))
+def shown(shape: Video) -> Any:
+    """What is put before the network for a white picture, ``[3, H, W]``."""
+    eyes = CpuEyes(_network(YoloConfig(model="red"), shape), CutFinder(0.0))
     white = nv12(np.full((shape.height, shape.width, 3), 255, np.uint8))
     try:
         eyes.look(white[None], np.array([True]))
-        return net, eyes.input[0]
+        return eyes.input[0]
     finally:
         eyes.close()
 
@@ -159,12 +157,12 @@ def test_beside_the_picture_is_the_fill(
     home: Path, detector: dict[str, str], white: float, fill: float
 ) -> None:
     describe(home, network(size=(640, 640)), **detector)
-    _, shown = seen_by("640x640", video())
-    assert shown.shape == (3, 640, 640)
-    np.testing.assert_allclose(shown[:, :360], white, rtol=0.01)
-    np.testing.assert_allclose(shown[:, 360:], fill, rtol=1e-6)
+    given = shown(video())
+    assert given.shape == (3, 640, 640)
+    np.testing.assert_allclose(given[:, :360], white, rtol=0.01)
+    np.testing.assert_allclose(given[:, 360:], fill, rtol=1e-6)
     describe(home, network(), **detector)
-    assert seen_by("640x640", video())[1].shape == (3, 384, 640), "a free network is shown less fill"
+    assert shown(video()).shape == (3, 384, 640), "a free network is shown less fill"
 
 
 def rows(*faces: tuple[float, ...]) -> Any:
@@ -253,9 +251,21 @@ def test_a_model_that_is_not_there_or_not_described(home: Path) -> None:
         YoloConfig()
 
 
-def test_it_keeps_the_contract_of_nodes(home: Path) -> None:
-    describe(home, network(batch=1, size=(256, 256)), size="256x256")
-    check_node(Yolo, {"model": "red"})
+def test_the_example_in_the_docs_is_complete(home: Path) -> None:
+    text = (paths.models_dir() / "README.md").read_text(encoding="utf-8")
+    (example,) = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
+    data = network(batch=1, size=(640, 640))
+    describe(home, data, name="my-faces")
+    digest = hashlib.sha256(data).hexdigest()
+    (home / "config" / "models" / "my-faces.yaml").write_text(example.replace("0f3c…", digest))
+    assert Yolo.check(YoloConfig(model="my-faces"), job(video())) == ()
+    assert described("my-faces") == described_by_defaults(home, data)
+
+
+def described_by_defaults(home: Path, data: bytes) -> Described:
+    """Channels, scale and fill left out."""
+    describe(home, data, name="my-faces")
+    return described("my-faces")
 
 
 def test_auto_never_takes_it() -> None:

@@ -16,11 +16,11 @@ from dualface.nodes.detect.small import small_chroma, small_luma, write_channels
 
 
 class CpuEyes:
-    """One thread looks with ``network``; ``cuts`` finds the scene changes."""
+    """Looks with ``network`` on ``threads`` threads; ``cuts`` finds the scene changes."""
 
-    def __init__(self, network: Network, cuts: CutFinder) -> None:
+    def __init__(self, network: Network, cuts: CutFinder, threads: int = 1) -> None:
         self.network, self.cuts = network, cuts
-        self.session = OnnxSession(network.onnx, threads=1)
+        self.session = OnnxSession(network.onnx, threads=threads)
         # Right and below, what no picture reaches keeps the fill.
         shape = (network.batch, 3, *network.plan.padded[::-1])
         self.input = np.full(shape, network.fill, np.float32)

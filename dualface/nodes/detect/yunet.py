@@ -40,7 +40,7 @@ class Yunet(Detector[YunetConfig]):
         if self.config.backend == "onnxruntime":
             from dualface.nodes.detect.look_cpu import CpuEyes
 
-            network = _network(self.config, video)
+            network = _network(self.config, video)  # so small that a second thread gains nothing
             return CpuEyes(network, cuts), network.plan
         from dualface.nodes.detect.look_cuda import CudaEyes
 
