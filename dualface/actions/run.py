@@ -60,6 +60,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
                 overwrite=overwrite,
                 open_device=open_device,
                 rebuild=ready.rebuild,
+                apart=True,
             )
     results = tuple(sorted((*made, *failed), key=lambda r: r.job.index))
     report = build_report(

@@ -14,9 +14,10 @@ from typing import Protocol
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import RequestError
 from dualface.graph.job import Job
-from dualface.graph.node import Device, Event
+from dualface.graph.node import Event
 from dualface.graph.plan import Pipeline, Plan, Slot
-from dualface.graph.running.attempt import Attempt
+from dualface.graph.running.apart import Apart
+from dualface.graph.running.here import Here, OpenDevice, Place, Try
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
 from dualface.graph.running.told import Told
 from dualface.graph.schedule import schedule
@@ -46,9 +47,10 @@ def execute(
     leases: Leasing | None = None,
     listener: Listener | None = None,
     stop: threading.Event | None = None,
-    open_device: Callable[[int], Device] | None = None,
+    open_device: OpenDevice | None = None,
     overwrite: bool = False,
     rebuild: Callable[[Excluded], Graph] | None = None,
+    apart: bool = False,
 ) -> tuple[JobResult, ...]:
     """Run all jobs of ``plan`` and tell how each ended, in the order of their index.
 
@@ -61,10 +63,11 @@ def execute(
     turns a GPU's index into the device that a slot's nodes are handed. Unless ``overwrite`` is
     true, a job whose output exists by the time it is done fails. A job in which a candidate of an
     ``auto`` node raised `DeviceError` starts again in the graph that ``rebuild`` makes without it,
-    as long as it makes one (`RequestError`: it cannot).
+    as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a GPU that is not
+    one slot's alone work in a process each; see `Apart`.
     """
     told = Told(listener)
-    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite, rebuild)
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite, rebuild, apart)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
@@ -96,9 +99,10 @@ class _Run:
         leases: Leasing | None,
         told: Told,
         stop: threading.Event,
-        open_device: Callable[[int], Device] | None,
+        open_device: OpenDevice | None,
         overwrite: bool,
         rebuild: Callable[[Excluded], Graph] | None,
+        apart: bool,
     ) -> None:
         self.stop = stop
         self._plan = plan
@@ -107,10 +111,11 @@ class _Run:
         self._open_device = open_device
         self._overwrite = overwrite
         self._rebuild = rebuild
+        self._apart = apart and sum(slot.gpu is not None for slot in plan.slots) > 1
         self._waiting = deque(assignment.job for assignment in plan.assignments)
         self._enough = threading.Event()  # no more jobs are to be started
         self._lock = threading.Lock()  # over the four below
-        self._running: set[Attempt] = set()
+        self._running: set[Try] = set()
         self._results: list[JobResult] = []
         self._refused: list[str] = []  # why slots could not have their leases
         self._closed = False
@@ -118,7 +123,8 @@ class _Run:
     def work(self, slot: Slot, settled: threading.Event) -> None:
         """What a slot's thread does. ``settled`` is set once it has its first job, waits for its
         leases, or has ended."""
-        devices: dict[int, Device] = {}
+        kind = Apart if self._apart and slot.gpu is not None else Here
+        where: Place = kind(self._told, self._open_device)
         try:
             while not (self._enough.is_set() or self.stop.is_set()):
                 notes: list[Event] = []
@@ -130,17 +136,18 @@ class _Run:
                         self._told.job_started(job, slot.name)
                         graph = self._plan.instead.get(job.index)
                         if graph is None:
-                            graph = self._do(job, slot, self._plan.pipelines[slot.pipeline], devices, notes)
+                            graph = self._do(job, slot, self._plan.pipelines[slot.pipeline], where, notes)
                         else:
                             notes += [Event("notice", swap) for swap in graph.swaps()]
                 while job is not None and graph is not None:
-                    graph = self._again(job, graph, slot, devices, notes)
+                    graph = self._again(job, graph, slot, where, notes)
         except Exception as error:  # of the leases; what a job raises is its result
             if not (self._enough.is_set() or self.stop.is_set()):
                 with self._lock:
                     self._refused.append(_text(error))
         finally:
             settled.set()
+            where.close()
 
     def join(self, threads: Sequence[threading.Thread]) -> None:
         """Wait for the slots, once ``stop`` is set for no longer than `GRACE`."""
@@ -204,9 +211,7 @@ class _Run:
         stop = self._enough if job is None else self.stop
         return self._leases.hold(slot.leases, waiting=waiting, stop=stop)
 
-    def _again(
-        self, job: Job, graph: Graph, slot: Slot, devices: dict[int, Device], notes: list[Event]
-    ) -> Graph | None:
+    def _again(self, job: Job, graph: Graph, slot: Slot, where: Place, notes: list[Event]) -> Graph | None:
         """Do ``job`` in ``graph`` instead, with the leases that this takes on the slot's GPU."""
         hardware = self._plan.hardware
         if slot.gpu is not None:
@@ -215,7 +220,7 @@ class _Run:
             made = schedule(graph, hardware, [job])
             own = replace(made.slots[0], name=slot.name, threads=slot.threads)
             with self._leased(own, notes, job=job):
-                return self._do(job, own, made.pipelines[own.pipeline], devices, notes)
+                return self._do(job, own, made.pipelines[own.pipeline], where, notes)
         except RequestError as error:  # more VRAM than a slot has, for one
             self._finish(JobResult(job, "failed", _text(error), slot.name, events=tuple(notes)), None)
             return None
@@ -235,19 +240,11 @@ class _Run:
         self._told.event(result.job, told)
         return made
 
-    def _do(
-        self, job: Job, slot: Slot, pipeline: Pipeline, devices: dict[int, Device], notes: list[Event]
-    ) -> Graph | None:
+    def _do(self, job: Job, slot: Slot, pipeline: Pipeline, where: Place, notes: list[Event]) -> Graph | None:
         """Do ``job``; what is given is the graph to do it in again."""
-        attempt: Attempt | None = None
+        attempt: Try | None = None
         try:
-            gpu = slot.gpu
-            if gpu is not None and gpu not in devices and self._open_device is not None:
-                devices[gpu] = self._open_device(gpu)
-            device = None if gpu is None else devices.get(gpu)
-            attempt = Attempt(
-                job, slot, pipeline, self._told, device, overwrite=self._overwrite, events=notes
-            )
+            attempt = where.attempt(job, slot, pipeline, overwrite=self._overwrite, events=notes)
             with self._lock:
                 self._running.add(attempt)
             result = attempt.run(self.stop)
@@ -257,7 +254,7 @@ class _Run:
         self._finish(None if instead else result, attempt)
         return instead
 
-    def _finish(self, result: JobResult | None, attempt: Attempt | None) -> None:
+    def _finish(self, result: JobResult | None, attempt: Try | None) -> None:
         with self._lock:
             if self._closed:
                 return

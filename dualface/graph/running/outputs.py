@@ -50,6 +50,15 @@ def writer_of(path: Path) -> int | None:
     return None
 
 
+def remove_partials(folder: Path, process: int) -> None:
+    """Remove what ``process``, which is dead, left unfinished in ``folder``."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if re.match(rf"\..*\.partial-{process}(?!\d)", name):
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink()
+
+
 class Outputs:
     """The files of one job, by the names they will have, which must be free unless ``overwrite``
     is true: free when a node asks, and still when the job is done.
