@@ -42,7 +42,7 @@ class Transfer(Node[TransferConfig]):
         import cupy
 
         assert context.device is not None
-        self.device, self.cupy = context.device, cupy
+        self.device, self.cupy, self._count = context.device, cupy, context.count
         # CuPy keeps pinned memory that is given back, so that after a few batches nothing is taken anew.
         self.pinned = cupy.cuda.PinnedMemoryPool()
 
@@ -58,6 +58,9 @@ class Transfer(Node[TransferConfig]):
                 frames.data.get(stream=stream, out=data, blocking=False)
             # What was read may be overwritten, and what was written be read, once this returns.
             stream.synchronize()
+        self._count(
+            "host_to_device_bytes" if self.config.to == "cuda" else "device_to_host_bytes", data.nbytes
+        )
         return replace(frames, data=data)  # type: ignore[return-value]
 
     def _host(self, shape: tuple[int, ...], dtype: Any) -> Any:

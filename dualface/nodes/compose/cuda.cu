@@ -11,6 +11,8 @@ constexpr int WIDE = 72, HIGH = 24;                    // most source samples a 
 
 struct Tile { int x, y, width, height; };
 
+struct Crops { float at[64][4]; };  // picture by picture, tile by tile; NaN: the tile is blank. MOST in cuda.py
+
 struct Picture {
     const unsigned char* source;
     unsigned char* out;
@@ -139,17 +141,17 @@ __device__ void fill(const Picture& p, Plane plane, const Tile& tile, const floa
     }
 }
 
-// Grid: blocks across the largest tile; luma's, then chroma's down; pictures x tiles.
-extern "C" __global__ void compose(Picture p, const Tile* tiles, const float* crops, const unsigned char* blank) {
-    int n = blockIdx.z / p.tiles, t = blockIdx.z - n * p.tiles;
+// Grid: blocks across the largest tile; luma's, then chroma's down; the crops, of which the first is number `first`.
+extern "C" __global__ void compose(Picture p, const Tile* tiles, const Crops crops, int first) {
+    int n = (first + blockIdx.z) / p.tiles, t = first + blockIdx.z - n * p.tiles;
     Tile tile = tiles[t];
     bool chroma = blockIdx.y >= p.luma_down;
     int bx = blockIdx.x, by = blockIdx.y - (chroma ? p.luma_down : 0), per = chroma ? 2 : 1;
     if (bx * ACROSS >= tile.width / per || by * DOWN >= tile.height / per) return;
     unsigned char* out = p.out + n * p.out_step + (chroma ? (long long)p.out_rows * p.out_pitch : 0);
     const unsigned char* source = p.source + n * p.source_step;
-    const float* crop = crops + blockIdx.z * 4;
-    if (blank[blockIdx.z]) {
+    const float* crop = crops.at[blockIdx.z];
+    if (isnan(crop[0])) {
         int wide = min(ACROSS * per, tile.width - bx * ACROSS * per), high = min(DOWN, tile.height / per - by * DOWN);
         for (int k = threadIdx.x; k < wide * high; k += THREADS)
             out[(long long)(tile.y / per + by * DOWN + k / wide) * p.out_pitch + tile.x + bx * ACROSS * per + k % wide] =

@@ -18,7 +18,7 @@ from dualface.nodes.compose.stored import stored
 from dualface.nodes.device_buffers import DevicePool
 from dualface.nodes.kernels import kernel
 
-ACROSS, DOWN, THREADS = 64, 16, 256  # of a block, as in cuda.cu
+ACROSS, DOWN, THREADS, MOST = 64, 16, 256, 64  # of a block; and crops of a launch, as in cuda.cu
 SOURCE = Path(__file__).with_name("cuda.cu")
 PICTURE = np.dtype(
     {
@@ -29,6 +29,7 @@ PICTURE = np.dtype(
     },
     align=True,
 )  # fmt: skip
+CROPS = np.dtype([("at", "f4", (MOST, 4))])
 
 
 @node("compose/cuda", rank=20)
@@ -64,7 +65,6 @@ class ComposeCuda(Node[ComposeConfig]):
         picture, source = self._picture, frames.data
         with on(self.device):
             out = self._pool.take(count)
-            crops, blank = self._upload(shots, video)
             picture["source"], picture["out"] = source.data.ptr, out.data.ptr
             picture["source_rows"], picture["source_pitch"] = source.shape[1] * 2 // 3, source.strides[1]
             picture["source_width"], picture["source_height"] = video.width, video.height
@@ -73,17 +73,23 @@ class ComposeCuda(Node[ComposeConfig]):
             picture["black"] = 0 if video.color.range == "pc" else 16
             if not self._covered:
                 self._blacken((-(-out.strides[0] // 1024), 1, count), (256, 1, 1), (picture,))
-            grid = (int(picture["across"]), int(picture["down"]), count * len(layout.tiles))
-            self._compose(grid, (THREADS, 1, 1), (picture, self._tiles, crops, blank))
+            crops = _crops(shots, video)
+            for first in range(0, len(crops), MOST):
+                some = crops[first : first + MOST]
+                given = np.zeros((), CROPS)
+                given["at"][: len(some)] = some
+                grid = (int(picture["across"]), int(picture["down"]), len(some))
+                self._compose(grid, (THREADS, 1, 1), (picture, self._tiles, given, np.int32(first)))
         made = replace(video, width=layout.width, height=layout.height, rotation=0, pixel_aspect=Fraction(1))
         return Frames(out, frames.pts, made, frames.first)
 
-    def _upload(self, shots: Shots, video: Video) -> tuple[Any, Any]:
-        """Crops (of the pictures as stored) and blanks of a batch, a few hundred bytes."""
-        import cupy
-
-        crops = np.array([[stored(crop, video) for crop in crops] for crops in shots.crops], np.float32)
-        return cupy.asarray(crops), cupy.asarray(shots.blank.astype(np.uint8))
-
     def close(self) -> None:
         self._pool = self._tiles = None  # type: ignore[assignment]
+
+
+def _crops(shots: Shots, video: Video) -> Any:
+    """Crops ``[n * tiles, 4]`` of the pictures as stored, NaN where a tile is blank."""
+    crops = shots.crops.astype(np.float32)
+    if video.rotation:
+        crops = np.array([[stored(crop, video) for crop in tiles] for tiles in crops], np.float32)
+    return np.where(shots.blank[..., None], np.float32(np.nan), crops).reshape(-1, 4)

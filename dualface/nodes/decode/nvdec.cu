@@ -9,6 +9,8 @@ extern "C" __global__ void gather(Surfaces from, int pitch, int wide, unsigned c
     if (x >= width) return;
     unsigned char* target = out + n * step + (long long)y * width + x;
     const unsigned char* source = (const unsigned char*)from.address[n] + (long long)y * pitch;
+    bool whole = !wide && width % 4 == 0 && pitch % 4 == 0 && from.address[n] % 4 == 0 && step % 4 == 0;
+    if (whole) { *(unsigned*)target = *(const unsigned*)(source + x); return; }
     for (int i = 0; i < 4 && x + i < width; ++i) {
         if (!wide) { target[i] = source[x + i]; continue; }
         int value = ((const unsigned short*)source)[x + i] >> 6;

@@ -1,14 +1,14 @@
-"""decode/nvdec: H.264 and HEVC on the GPU's decoder, as NV12 in its memory.
+"""decode/nvdec: video on the GPU's decoder, as NV12 in its memory.
 
 PyAV reads the file, so that sound and timestamps are those of decode/pyav. The decoder's surfaces are
 its own and are used again with its next call; they are copied into our batches on the slot's stream,
-which is also the decoder's, so that the copy is done before a surface changes.
+which is also the decoder's, so that the copy is done before a surface changes. Packets are fed one by
+one under a number that comes back with the picture: one that does not decode takes no other's time.
 """
 
 from __future__ import annotations
 
 import ctypes
-import heapq
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
 from dualface.hw.cuda import context_of, on
-from dualface.nodes.decode.feed import Feed
+from dualface.nodes.decode.feed import feed
 from dualface.nodes.decode.probe import UNDECODABLE, video_stream
 from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
@@ -33,9 +33,8 @@ from dualface.nodes.device_buffers import DevicePool
 from dualface.nodes.kernels import kernel
 from dualface.nodes.roles import Decoded
 
-CODECS = {"h264": "H264", "hevc": "HEVC"}  # the codecs that were decoded on a chip
+CODECS = {"h264": "H264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1"}
 FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
-AT_ONCE = 8  # pictures that the parser is fed in one call
 AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
 SURFACES_MB = 128  # of the driver's own memory for a 1080p session; a guess, not measured
 SURFACES = np.dtype([("address", "u8", (16,))])
@@ -101,12 +100,12 @@ class Nvdec(Node[NvdecConfig]):
         self.pool = DevicePool(self.device, self.height, self.width, context.batch, context.held + AHEAD)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
         self.packets: list[Any] = []
-        self.total = self.newest = 0
-        self.times: list[int] = []  # pts of pictures that were fed and have not come out, a heap
+        self.total = self.fed = 0
+        self.times: dict[int, int | None] = {}  # pts of pictures that were fed and have not come out
         self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
         self.batch: Any = None
         self.filled: list[int] = []  # pts of the pictures in `batch`
-        self.chunks = Feed(self.stream, AT_ONCE).chunks(self._packets(self.media))
+        self.coded = feed(self.stream, self._packets(self.media))
         self.ended = False
 
     def process(self) -> Decoded[NV12, Cuda] | None:
@@ -127,24 +126,23 @@ class Nvdec(Node[NvdecConfig]):
         return Decoded(frames, Source(self.media, packets))
 
     def close(self) -> None:
-        self.chunks = iter(())
+        self.coded = iter(())
         self.ready = deque()
         self.batch = self.decoder = self.media = self.stream = None
 
     def _advance(self) -> None:
-        """Decode the next chunk, or what is left at the end."""
-        chunk = next(self.chunks, None)
+        """Decode the next picture, or what is left at the end."""
+        coded = next(self.coded, None)
         packet = self.nvc.PacketData()
-        if chunk is not None:
-            for pts in chunk.pts:
-                self.newest = self.newest + self.timeline.step if pts is None else pts
-                heapq.heappush(self.times, self.newest)
-            held = ctypes.create_string_buffer(chunk.data, len(chunk.data))
-            packet.bsl_data, packet.bsl = ctypes.addressof(held), len(chunk.data)
+        if coded is not None:
+            data, pts = coded  # `data` has to live until it is decoded
+            packet.bsl_data, packet.bsl, packet.pts = _address(data), len(data), self.fed
+            self.times[self.fed] = pts
+            self.fed += 1
         surfaces = self.decoder.Decode(packet)
         if surfaces:
             self._keep(surfaces)
-        if chunk is None and not surfaces:
+        if coded is None and not surfaces:
             self.ended = True
             self._close_batch()
             if lost := len(self.times):
@@ -159,9 +157,8 @@ class Nvdec(Node[NvdecConfig]):
             room = self.context.batch - len(self.filled)
             part = surfaces[at : at + min(room, 16)]
             self._copy(part, self.batch[len(self.filled) :])
-            for _ in part:
-                pts = heapq.heappop(self.times) if self.times else None
-                self.filled.append(self.timeline.place(pts))
+            for surface in part:
+                self.filled.append(self.timeline.place(self.times.pop(surface.timestamp, None)))
             at += len(part)
             if len(self.filled) == self.context.batch:
                 self._close_batch()
@@ -201,6 +198,10 @@ class Nvdec(Node[NvdecConfig]):
 
     def _emit(self, kind: str, message: str) -> None:
         self.context.emit(Event(kind, message, self.context.name, self.total))
+
+
+def _address(data: bytes) -> int:
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dualface.graph.node import Device
+from dualface.graph.node import Context
 from dualface.graph.types import Bools, Video
 from dualface.hw.cuda import on
 from dualface.infer.device import open_network
@@ -38,14 +38,15 @@ CELLS = np.dtype(
 
 
 class CudaEyes:
-    """Looks at batches of up to ``batch`` pictures like ``video`` on the slot's stream."""
+    """Looks at batches of pictures like ``video`` on the slot's stream."""
 
-    def __init__(
-        self, config: YunetConfig, video: Video, cuts: CutFinder, device: Device, batch: int
-    ) -> None:
+    def __init__(self, config: YunetConfig, video: Video, cuts: CutFinder, context: Context) -> None:
         import cupy
 
+        assert context.device is not None
+        device, batch = context.device, context.batch
         self.config, self.cuts, self.device, self.cupy = config, cuts, device, cupy
+        self._count = context.count
         self.plan = plan = plan_small(video, config.size)
         width, height = plan.padded
         self._shrink, self._thumbs, self._best = (
@@ -118,6 +119,7 @@ class CudaEyes:
                 stream.ptr,
             )
             stream.synchronize()
+        self._count("device_to_host_bytes", total * 4)
         host = np.frombuffer(self.host, np.float32, total).copy()
         return (
             host[:size].reshape(count, config.most, VALUES),

@@ -44,8 +44,7 @@ class Yunet(Detector[YunetConfig]):
             return CpuEyes(network, cuts), network.plan
         from dualface.nodes.detect.look_cuda import CudaEyes
 
-        assert context.device is not None
-        looking = CudaEyes(self.config, video, cuts, context.device, context.batch)
+        looking = CudaEyes(self.config, video, cuts, context)
         return looking, looking.plan
 
 
