@@ -1,7 +1,8 @@
 """A slot's GPU: its primary context, its stream, and memory that is counted.
 
-Everything that a job enqueues goes to its slot's one stream, so that whoever gets a buffer next is
-behind whoever had it before: on one stream, order is all the safety that memory needs.
+What a job computes goes to its slot's one stream, so that whoever gets a buffer next is behind whoever
+had it before: on one stream, order is all the safety that memory needs. A node with another stream
+(decoding waits for its own at each picture) joins the two by events.
 """
 
 from __future__ import annotations
@@ -49,10 +50,17 @@ def context_of(gpu: int) -> int:
     return int(cupy.cuda.driver.ctxGetCurrent())
 
 
+def stream_of(device: Device) -> Any:
+    """The slot's stream as CuPy's."""
+    import cupy
+
+    return getattr(device, "owner", None) or cupy.cuda.ExternalStream(device.stream, device.gpu)
+
+
 @contextmanager
 def on(device: Device) -> Iterator[Any]:
     """CuPy works on the slot's GPU and stream within this block; gives the stream."""
     import cupy
 
-    with cupy.cuda.Device(device.gpu), cupy.cuda.ExternalStream(device.stream, device.gpu) as stream:
+    with cupy.cuda.Device(device.gpu), stream_of(device) as stream:
         yield stream

@@ -1,8 +1,8 @@
 """Frame buffers on a GPU, all taken when the job opens.
 
 As `dualface.nodes.buffers`: a batch returns by itself when the last array that looks at it is gone.
-All of a job's work is on one stream, so that a buffer may be written again as soon as its readers
-are enqueued.
+Readers are on the slot's stream. If the writer is too, a buffer may be written again as soon as its
+readers are enqueued; a writer on another stream waits for an event behind them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import deque
 from typing import Any
 
 from dualface.graph.node import Device
-from dualface.hw.cuda import on
+from dualface.hw.cuda import on, stream_of
 
 PATIENCE = 60.0  # seconds; a buffer that does not come back in this time never will
 
@@ -30,19 +30,23 @@ class _Loan:
 
 
 class DevicePool:
-    """``count`` NV12 batches ``[n, rows, width]`` uint8 of up to ``batch`` frames on ``device``.
+    """``count`` NV12 batches ``[n, rows, width]`` uint8 of up to ``batch`` frames on ``device``, to be
+    written on the slot's stream or on ``writer``, a stream of CuPy's.
 
     `take` may be called from any thread and waits while all are lent: the graph's queues bound how
     many that can be, so that it waits only where a node keeps more than it said it would.
     """
 
-    def __init__(self, device: Device, height: int, width: int, batch: int, count: int) -> None:
+    def __init__(
+        self, device: Device, height: int, width: int, batch: int, count: int, writer: Any = None
+    ) -> None:
         import cupy
 
         self.device, self.height, self.width, self.batch = device, height, width, batch
         self.rows = height * 3 // 2
         self._cupy = cupy
-        self._free: deque[Any] = deque()
+        self._writer, self._readers = writer, stream_of(device)
+        self._free: deque[tuple[Any, Any]] = deque()  # memory, and the event behind its readers
         self._back = threading.Semaphore(0)
         with on(device):
             for _ in range(count):
@@ -59,12 +63,18 @@ class DevicePool:
             raise RuntimeError(
                 "all frame buffers of the GPU stay lent; a node keeps more frames than it says"
             )
-        memory = self._free.popleft()
+        memory, read = self._free.popleft()
+        if read is not None:
+            self._writer.wait_event(read)
         cuda = self._cupy.cuda
         owned = cuda.UnownedMemory(memory.ptr, memory.size, _Loan(memory, self), self.device.gpu)
         return self._cupy.ndarray((n, self.rows, self.width), "u1", cuda.MemoryPointer(owned, 0))
 
     def _return(self, memory: Any) -> None:
-        # May run in any thread, in the middle of anything: neither call takes a Python lock for long.
-        self._free.append(memory)
+        # May run in any thread, in the middle of anything: no call takes a Python lock for long.
+        read = None
+        if self._writer is not None:
+            read = self._cupy.cuda.Event(disable_timing=True)
+            read.record(self._readers)
+        self._free.append((memory, read))
         self._back.release()

@@ -13,6 +13,7 @@ from gpu.nodes import BATCH, Opened, film, noise, still
 from dualface.graph.job import Job
 from dualface.graph.node import Device
 from dualface.graph.types import Frames, Layout, Shots, Tile
+from dualface.hw.cuda import on
 from dualface.nodes.compose.config import ComposeConfig
 from dualface.nodes.compose.cuda import ComposeCuda
 from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
@@ -62,11 +63,11 @@ def run(device: Device, job: Job, pictures: Any, crops: Any, layout: Layout, bla
     import cupy
 
     node = Opened(ComposeCuda(ComposeConfig(layout)), job, device)
-    with cupy.cuda.ExternalStream(device.stream):
+    with on(device):
         frames = Frames(cupy.asarray(pictures), np.arange(len(pictures)), job.video, 0)
     flags = np.zeros(crops.shape[:2], bool) if blank is None else blank
     made = node.node.process(frames, Shots(tuple(t.name for t in layout.tiles), crops, flags))
-    with cupy.cuda.ExternalStream(device.stream):
+    with on(device):
         found = made.data.get()
     node.close()
     return found
@@ -153,7 +154,8 @@ def test_what_the_output_says_of_itself(device: Device) -> None:
     import cupy
 
     node = Opened(ComposeCuda(ComposeConfig(SMALL)), still(320, 240), device)
-    frames = Frames(cupy.asarray(noise(2, 320, 240)), np.array([5, 9]), still(320, 240).video, 3)
+    with on(device):
+        frames = Frames(cupy.asarray(noise(2, 320, 240)), np.array([5, 9]), still(320, 240).video, 3)
     crops = np.array([[(0, 0, 128, 144)] * 2] * 2, np.float32)
     made = node.node.process(frames, Shots(("left", "right"), crops, np.zeros((2, 2), bool)))
     assert (made.video.width, made.video.height, made.video.pixel_aspect) == (256, 144, Fraction(1))

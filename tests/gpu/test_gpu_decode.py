@@ -14,7 +14,7 @@ from gpu.nodes import Opened, film
 from media import Film, make
 
 from dualface.graph.node import Device
-from dualface.hw.cuda import open_device
+from dualface.hw.cuda import on, open_device
 from dualface.nodes.decode.nvdec import Nvdec, NvdecConfig
 from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
 
@@ -40,7 +40,8 @@ def by_nvdec(path: Path, device: Device, keep: int = 3) -> tuple[dict[int, Any],
     waiting: list[Any] = []
 
     def read(batch: Any) -> None:
-        found.update({int(pts): data for pts, data in zip(batch.pts, batch.data.get(), strict=True)})
+        with on(device):
+            found.update({int(pts): data for pts, data in zip(batch.pts, batch.data.get(), strict=True)})
 
     for batch in node.batches():
         waiting.append(batch)

@@ -11,6 +11,7 @@ from gpu.nodes import Opened, film
 
 from dualface.graph.node import Device
 from dualface.graph.types import Frames, spans
+from dualface.hw.cuda import on
 from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
 from dualface.nodes.detect.yunet import Yunet, YunetConfig
 
@@ -32,7 +33,7 @@ def test_the_same_faces_and_cuts_as_on_the_cpu(
         if number == 15:
             break
         mine = cpu.node.process(batch)
-        with cupy.cuda.ExternalStream(device.stream):
+        with on(device):
             data: Any = cupy.asarray(np.ascontiguousarray(batch.data))
         theirs = other.node.process(Frames(data, batch.pts, batch.video, batch.first))
         assert np.array_equal(mine.cuts.flags, theirs.cuts.flags)

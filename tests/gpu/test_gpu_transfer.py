@@ -7,6 +7,7 @@ from gpu.nodes import Opened, noise, still
 
 from dualface.graph.node import Device
 from dualface.graph.types import Frames
+from dualface.hw.cuda import on
 from dualface.nodes.transfer import Transfer, TransferConfig
 
 
@@ -23,7 +24,8 @@ def test_pictures_come_back_as_they_went_and_bytes_are_counted(device: Device) -
         kept.append((seed, there, back))
     for seed, there, back in kept:
         assert np.array_equal(back.data, noise(4, 320, 240, seed))
-        assert np.array_equal(there.data.get(), noise(4, 320, 240, seed))
+        with on(device):
+            assert np.array_equal(there.data.get(), noise(4, 320, 240, seed))
     assert up.figures == {"host_to_device_bytes": 6 * 4 * 320 * 360}
     assert down.figures == {"device_to_host_bytes": 6 * 4 * 320 * 360}
     up.close()

@@ -2,12 +2,12 @@
 //
 // A block makes a piece of one tile's luma or chroma. Weights are Catmull-Rom (Keys 1981, a = -1/2),
 // widened by the ratio where the picture is reduced, so that nothing aliases. They are separable: a block
-// brings the part of the source it needs into shared memory, filters its rows, then their columns.
+// brings the part of the source it needs into shared memory, filters down, then across.
 // Where that part is too large (much reduced) or turned, each sample is made from the source by itself.
 // Nothing is read beyond the visible picture: its edges repeat.
 
 constexpr int ACROSS = 64, DOWN = 16, THREADS = 256;  // as in cuda.py
-constexpr int WIDE = 72, HIGH = 24;                    // most source samples a block holds
+constexpr int HIGH = 24, BYTES = 152;                  // most source rows a block holds, and bytes of each
 
 struct Tile { int x, y, width, height; };
 
@@ -58,60 +58,89 @@ __device__ void sample(Plane p, float x, float y, float ratio_x, float ratio_y, 
     for (int c = 0; c < CHANNELS; ++c) result[c] = sum[c] / total;
 }
 
-// A piece of an upright, enlarged tile: `x0, y0` is the place of its first sample in the plane.
+// What a block that makes a `piece` shares: source bytes, lines already filtered down, and the weights.
+struct Shared {
+    alignas(16) unsigned char held[HIGH][BYTES];
+    alignas(16) float lines[DOWN][BYTES];
+    float across[ACROSS][4], down[DOWN][4];  // of the four source samples that a sample is made of
+    int column[ACROSS], row[DOWN];           // the first of those, from the first one held
+};
+
+// A piece of an upright, enlarged tile: `x0, y0` is the place of its first sample in the plane. Four bytes
+// at a time, whether they are four samples of luma or two of chroma.
 template <int CHANNELS>
 __device__ void piece(Plane p, float x0, float y0, float ratio_x, float ratio_y, unsigned char* out, int pitch,
-                      int wide, int high) {
-    __shared__ unsigned char held[HIGH][WIDE * 2];
-    __shared__ float lines[HIGH][ACROSS * 2];
+                      int wide, int high, Shared& shared) {
     int left = (int)floorf(x0) - 1, top = (int)floorf(y0) - 1;
     int columns = (int)floorf(x0 + (wide - 1) * ratio_x) + 3 - left;
     int rows = (int)floorf(y0 + (high - 1) * ratio_y) + 3 - top;
-    for (int k = threadIdx.x; k < rows * columns; k += THREADS) {
-        int j = k / columns, i = k - j * columns;
-        const unsigned char* from = p.data + (long long)within(top + j, p.height) * p.pitch + within(left + i, p.width) * CHANNELS;
-#pragma unroll
-        for (int c = 0; c < CHANNELS; ++c) held[j][i * CHANNELS + c] = from[c];
-    }
-    __syncthreads();
-    // A thread keeps to one column, so that it makes that column's weights once.
-    int i = threadIdx.x % ACROSS, group = threadIdx.x / ACROSS;
-    constexpr int GROUPS = THREADS / ACROSS;
-    if (i < wide) {
-        float x = x0 + i * ratio_x;
-        int first = (int)floorf(x) - 1;
-        float w[4];
-#pragma unroll
-        for (int t = 0; t < 4; ++t) w[t] = cubic(first + t - x);
-        for (int j = group; j < rows; j += GROUPS)
-#pragma unroll
-            for (int c = 0; c < CHANNELS; ++c) {
-                float sum = 0.f;
-#pragma unroll
-                for (int t = 0; t < 4; ++t) sum += w[t] * held[j][(first - left + t) * CHANNELS + c];
-                lines[j][i * CHANNELS + c] = sum;
+    int base = left * CHANNELS & ~3, skipped = left * CHANNELS - base;
+    int words = (skipped + columns * CHANNELS + 3) / 4;
+    bool inside = base >= 0 && base + words * 4 <= p.width * CHANNELS && p.pitch % 4 == 0 && (size_t)p.data % 4 == 0;
+    for (int k = threadIdx.x; k < rows * words; k += THREADS) {
+        int j = k / words, i = k - j * words;
+        const unsigned char* from = p.data + (long long)within(top + j, p.height) * p.pitch;
+        int at = base + i * 4;
+        unsigned word = 0;
+        if (inside)
+            word = *(const unsigned*)(from + at);
+        else
+            for (int n = 0; n < 4; ++n) {
+                int sample = (at + n) >> (CHANNELS - 1), channel = (at + n) & (CHANNELS - 1);
+                word |= (unsigned)from[within(sample, p.width) * CHANNELS + channel] << 8 * n;
             }
+        *(unsigned*)&shared.held[j][i * 4] = word;
+    }
+    if (threadIdx.x < ACROSS + DOWN) {
+        bool horizontal = threadIdx.x < ACROSS;
+        int n = horizontal ? threadIdx.x : threadIdx.x - ACROSS;
+        float at = horizontal ? x0 + n * ratio_x : y0 + n * ratio_y;
+        int first = (int)floorf(at) - 1;
+        for (int t = 0; t < 4; ++t) (horizontal ? shared.across[n] : shared.down[n])[t] = cubic(first + t - at);
+        (horizontal ? shared.column[n] : shared.row[n]) = first - (horizontal ? left : top);
     }
     __syncthreads();
-    if (i < wide)
-        for (int j = group; j < high; j += GROUPS) {
-            float y = y0 + j * ratio_y;
-            int first = (int)floorf(y) - 1;
-            float w[4];
+    for (int k = threadIdx.x; k < high * words; k += THREADS) {
+        int j = k / words, i = k - j * words, from = shared.row[j];
+        float sum[4] = {};
 #pragma unroll
-            for (int t = 0; t < 4; ++t) w[t] = cubic(first + t - y);
+        for (int t = 0; t < 4; ++t) {
+            unsigned word = *(const unsigned*)&shared.held[from + t][i * 4];
+            float weight = shared.down[j][t];
+#pragma unroll
+            for (int n = 0; n < 4; ++n) sum[n] += weight * (float)(word >> 8 * n & 255);
+        }
+        *(float4*)&shared.lines[j][i * 4] = make_float4(sum[0], sum[1], sum[2], sum[3]);
+    }
+    __syncthreads();
+    constexpr int PER = 4 / CHANNELS;
+    int groups = (wide + PER - 1) / PER;
+    for (int k = threadIdx.x; k < high * groups; k += THREADS) {
+        int j = k / groups, i = (k - j * groups) * PER;
+        unsigned char* to = out + (long long)j * pitch + i * CHANNELS;
+        unsigned char made[4];
+#pragma unroll
+        for (int e = 0; e < PER; ++e) {
+            if (i + e >= wide) break;
+            const float* line = &shared.lines[j][skipped + shared.column[i + e] * CHANNELS];
 #pragma unroll
             for (int c = 0; c < CHANNELS; ++c) {
                 float sum = 0.f;
 #pragma unroll
-                for (int t = 0; t < 4; ++t) sum += w[t] * lines[first - top + t][i * CHANNELS + c];
-                out[(long long)j * pitch + i * CHANNELS + c] = byte_of(sum);
+                for (int t = 0; t < 4; ++t) sum += shared.across[i + e][t] * line[t * CHANNELS + c];
+                made[e * CHANNELS + c] = byte_of(sum);
             }
         }
+        if (i + PER <= wide && (size_t)to % 4 == 0)
+            *(unsigned*)to = made[0] | made[1] << 8 | made[2] << 16 | (unsigned)made[3] << 24;
+        else
+            for (int n = 0; n < min(PER, wide - i) * CHANNELS; ++n) to[n] = made[n];
+    }
 }
 
 template <int CHANNELS>
-__device__ void fill(const Picture& p, Plane plane, const Tile& tile, const float* crop, int bx, int by, unsigned char* out) {
+__device__ void fill(const Picture& p, Plane plane, const Tile& tile, const float* crop, int bx, int by, unsigned char* out,
+                     Shared& shared) {
     constexpr int PER = CHANNELS;  // luma pixels a sample stands for, along an axis
     int width = tile.width / PER, height = tile.height / PER;
     int x = bx * ACROSS, y = by * DOWN;
@@ -125,7 +154,7 @@ __device__ void fill(const Picture& p, Plane plane, const Tile& tile, const floa
     unsigned char* first = out + (long long)(tile.y / PER + y) * p.out_pitch + (tile.x / PER + x) * CHANNELS;
     if (p.rotation == 0 && ratio_x <= 1.f && ratio_y <= 1.f) {
         piece<CHANNELS>(plane, begin_x + (x + 0.5f) * ratio_x, begin_y + (y + 0.5f) * ratio_y, ratio_x, ratio_y, first,
-                        p.out_pitch, wide, high);
+                        p.out_pitch, wide, high, shared);
         return;
     }
     for (int k = threadIdx.x; k < wide * high; k += THREADS) {
@@ -143,6 +172,7 @@ __device__ void fill(const Picture& p, Plane plane, const Tile& tile, const floa
 
 // Grid: blocks across the largest tile; luma's, then chroma's down; the crops, of which the first is number `first`.
 extern "C" __global__ void compose(Picture p, const Tile* tiles, const Crops crops, int first) {
+    __shared__ Shared shared;
     int n = (first + blockIdx.z) / p.tiles, t = first + blockIdx.z - n * p.tiles;
     Tile tile = tiles[t];
     bool chroma = blockIdx.y >= p.luma_down;
@@ -159,9 +189,9 @@ extern "C" __global__ void compose(Picture p, const Tile* tiles, const Crops cro
     } else if (chroma) {
         Plane plane{source + (long long)p.source_rows * p.source_pitch, p.source_pitch, (p.source_width + 1) / 2,
                     (p.source_height + 1) / 2};
-        fill<2>(p, plane, tile, crop, bx, by, out);
+        fill<2>(p, plane, tile, crop, bx, by, out, shared);
     } else {
-        fill<1>(p, Plane{source, p.source_pitch, p.source_width, p.source_height}, tile, crop, bx, by, out);
+        fill<1>(p, Plane{source, p.source_pitch, p.source_width, p.source_height}, tile, crop, bx, by, out, shared);
     }
 }
 

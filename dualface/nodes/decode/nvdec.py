@@ -1,9 +1,10 @@
 """decode/nvdec: video on the GPU's decoder, as NV12 in its memory.
 
 PyAV reads the file, so that sound and timestamps are those of decode/pyav. The decoder's surfaces are
-its own and are used again with its next call; they are copied into our batches on the slot's stream,
-which is also the decoder's, so that the copy is done before a surface changes. Packets are fed one by
-one under a number that comes back with the picture: one that does not decode takes no other's time.
+its own and are used again with its next call; they are copied into our batches on the decoder's stream,
+so that the copy is done before a surface changes. That stream is not the slot's, because each call waits
+for all that is on it. Packets are fed one by one under a number that comes back with the picture: one
+that does not decode takes no other's time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dualface.graph.job import Job
 from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
-from dualface.hw.cuda import context_of, on
+from dualface.hw.cuda import context_of, stream_of
 from dualface.nodes.decode.feed import feed
 from dualface.nodes.decode.probe import UNDECODABLE, video_stream
 from dualface.nodes.decode.source import open_input
@@ -37,7 +38,6 @@ CODECS = {"h264": "H264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1"}
 FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
 SURFACES_MB = 128  # of the driver's own memory for a 1080p session; a guess, not measured
-SURFACES = np.dtype([("address", "u8", (16,))])
 
 
 @dataclass
@@ -70,10 +70,11 @@ class Nvdec(Node[NvdecConfig]):
         )
 
     def open(self, context: Context) -> None:
+        import cupy
         import PyNvVideoCodec as nvc
 
         assert context.device is not None
-        self.context, self.device, self.nvc = context, context.device, nvc
+        self.context, self.device, self.nvc, self.cuda = context, context.device, nvc, cupy.cuda
         self.video = context.job.video
         self.width, self.height = (v + v % 2 for v in (self.video.width, self.video.height))
         self.media: Media | None = None
@@ -86,18 +87,21 @@ class Nvdec(Node[NvdecConfig]):
             container.close()
             raise
         codec = CODECS[self.stream.codec_context.codec.canonical_name]
+        primary = context_of(self.device.gpu)
+        self.own = cupy.cuda.Stream(non_blocking=True)
         try:
             self.decoder = nvc.CreateDecoder(
                 gpuid=self.device.gpu,
                 codec=getattr(nvc.cudaVideoCodec, codec),
-                cudacontext=context_of(self.device.gpu),
-                cudastream=self.device.stream,
+                cudacontext=primary,
+                cudastream=self.own.ptr,
                 usedevicememory=True,
             )
         except Exception as error:  # PyNvVideoCodec's own classes
             raise DeviceError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
-        self._gather = kernel(Path(__file__).with_name("nvdec.cu"), "gather", self.device.gpu)
-        self.pool = DevicePool(self.device, self.height, self.width, context.batch, context.held + AHEAD)
+        self._narrow = kernel(Path(__file__).with_name("nvdec.cu"), "narrow", self.device.gpu)
+        buffers = context.held + AHEAD
+        self.pool = DevicePool(self.device, self.height, self.width, context.batch, buffers, self.own)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
         self.packets: list[Any] = []
         self.total = self.fed = 0
@@ -109,7 +113,7 @@ class Nvdec(Node[NvdecConfig]):
         self.ended = False
 
     def process(self) -> Decoded[NV12, Cuda] | None:
-        with on(self.device):
+        with self.cuda.Device(self.device.gpu):
             # One more than is given, so that packets behind the last picture still travel with it.
             while len(self.ready) < 2 and not self.ended:
                 self._advance()
@@ -150,39 +154,38 @@ class Nvdec(Node[NvdecConfig]):
                 self._emit("warning", f"{lost} pictures did not decode")
 
     def _keep(self, surfaces: list[Any]) -> None:
-        at = 0
-        while at < len(surfaces):
+        for surface in surfaces:
             if self.batch is None:
                 self.batch = self.pool.take(self.context.batch)
-            room = self.context.batch - len(self.filled)
-            part = surfaces[at : at + min(room, 16)]
-            self._copy(part, self.batch[len(self.filled) :])
-            for surface in part:
-                self.filled.append(self.timeline.place(self.times.pop(surface.timestamp, None)))
-            at += len(part)
+            self._copy(surface, self.batch[len(self.filled)])
+            self.filled.append(self.timeline.place(self.times.pop(surface.timestamp, None)))
             if len(self.filled) == self.context.batch:
                 self._close_batch()
 
-    def _copy(self, surfaces: list[Any], out: Any) -> None:
-        rows, width = surfaces[0].shape[:2]
-        wide = surfaces[0].format == self.nvc.Pixel_Format.P016
-        if (rows, width) != (out.shape[1], out.shape[2]):
+    def _copy(self, surface: Any, out: Any) -> None:
+        rows, width = surface.shape[:2]
+        if (rows, width) != out.shape:
             raise DeviceError(
                 f"{self.context.job.input}: the pictures change from {self.width}x{self.height} to "
                 f"{width}x{rows * 2 // 3}; node/decode@graph.nodes.decode=pyav can decode that"
             )
-        where = np.zeros((), SURFACES)
-        where["address"][: len(surfaces)] = [surface.GetPtrToPlane(0) for surface in surfaces]
-        pitch = surfaces[0].strides[0] if surfaces[0].strides else width * (2 if wide else 1)
-        self._gather(
-            (-(-width // 1024), rows, len(surfaces)),
-            (256, 1, 1),
-            (where, np.int32(pitch), np.int32(wide), out.data.ptr, np.int32(width), np.int32(rows),
-             np.int64(out.strides[0])),
-        )  # fmt: skip
+        wide = surface.format == self.nvc.Pixel_Format.P016
+        source, pitch = surface.GetPtrToPlane(0), width * 2 if wide else width
+        if surface.strides:
+            pitch = surface.strides[0]
+        if wide:
+            given = (np.uint64(source), np.int32(pitch), out.data.ptr, np.int32(width))
+            self._narrow((-(-width // 256), rows, 1), (256, 1, 1), given, stream=self.own)
+        else:
+            runtime = self.cuda.runtime
+            there = runtime.memcpyDeviceToDevice
+            runtime.memcpy2DAsync(out.data.ptr, width, source, pitch, width, rows, there, self.own.ptr)
 
     def _close_batch(self) -> None:
         if self.filled:
+            written = self.cuda.Event(disable_timing=True)
+            written.record(self.own)
+            stream_of(self.device).wait_event(written)
             self.ready.append((self.batch, self.filled))
         self.batch, self.filled = None, []
 

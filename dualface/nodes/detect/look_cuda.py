@@ -47,6 +47,8 @@ class CudaEyes:
         device, batch = context.device, context.batch
         self.config, self.cuts, self.device, self.cupy = config, cuts, device, cupy
         self._count = context.count
+        # Waiting for it leaves the core to others.
+        self.done = cupy.cuda.Event(block=True, disable_timing=True)
         self.plan = plan = plan_small(video, config.size)
         width, height = plan.padded
         self._shrink, self._thumbs, self._best = (
@@ -118,7 +120,8 @@ class CudaEyes:
                 self.cupy.cuda.runtime.memcpyDeviceToHost,
                 stream.ptr,
             )
-            stream.synchronize()
+            self.done.record(stream)
+            self.done.synchronize()
         self._count("device_to_host_bytes", total * 4)
         host = np.frombuffer(self.host, np.float32, total).copy()
         return (
