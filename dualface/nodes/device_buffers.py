@@ -44,7 +44,7 @@ class DevicePool:
 
         self.device, self.height, self.width, self.batch = device, height, width, batch
         self.rows = height * 3 // 2
-        self._cupy = cupy
+        self._cupy, self._closed = cupy, False
         self._writer, self._readers = writer, stream_of(device)
         self._free: deque[tuple[Any, Any]] = deque()  # memory, and the event behind its readers
         self._back = threading.Semaphore(0)
@@ -70,7 +70,14 @@ class DevicePool:
         owned = cuda.UnownedMemory(memory.ptr, memory.size, _Loan(memory, self), self.device.gpu)
         return self._cupy.ndarray((n, self.rows, self.width), "u1", cuda.MemoryPointer(owned, 0))
 
+    def close(self) -> None:
+        """Let go of all buffers, of those that are lent when they come back."""
+        self._closed = True
+        self._free.clear()
+
     def _return(self, memory: Any) -> None:
+        if self._closed:
+            return  # nobody will take it, and the streams may be gone
         # May run in any thread, in the middle of anything: no call takes a Python lock for long.
         read = None
         if self._writer is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gpu import nodes
 
 from dualface.graph.node import Device
 
@@ -47,4 +48,6 @@ def device(gpu: int) -> Iterator[Device]:
 
     opened = open_device(gpu)
     yield opened
+    while nodes.OPEN:  # those of a test that failed
+        nodes.OPEN[-1].close()
     opened.owner.synchronize()

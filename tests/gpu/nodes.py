@@ -17,6 +17,9 @@ from dualface.nodes.decode.probe import probe
 BATCH = 8
 
 
+OPEN: list[Opened] = []
+
+
 class Opened:
     """A node, open on ``device``; what it told is in ``events`` and ``figures``."""
 
@@ -27,6 +30,7 @@ class Opened:
             job, "node", BATCH, 2, self.events.append, lambda: False, lambda path: path, self._count,
             lambda *_: None, device, 0, held,
         )  # fmt: skip
+        OPEN.append(self)
         node.open(self.context)
 
     def _count(self, name: str, value: float) -> None:
@@ -38,7 +42,9 @@ class Opened:
             yield decoded.frames
 
     def close(self) -> None:
-        self.node.close()
+        if self in OPEN:
+            OPEN.remove(self)
+            self.node.close()
 
 
 def film(path: Path) -> Job:

@@ -84,7 +84,9 @@ class ComposeCuda(Node[ComposeConfig]):
         return Frames(out, frames.pts, made, frames.first)
 
     def close(self) -> None:
-        self._pool = self._tiles = None  # type: ignore[assignment]
+        pool = getattr(self, "_pool", None)
+        if pool is not None:
+            pool.close()
 
 
 def _crops(shots: Shots, video: Video) -> Any:

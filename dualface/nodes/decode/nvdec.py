@@ -78,6 +78,7 @@ class Nvdec(Node[NvdecConfig]):
         self.video = context.job.video
         self.width, self.height = (v + v % 2 for v in (self.video.width, self.video.height))
         self.media: Media | None = None
+        self.pool: DevicePool | None = None
         name = context.job.input
         container = open_input(name, context.job.protocols)
         try:
@@ -133,6 +134,8 @@ class Nvdec(Node[NvdecConfig]):
         self.coded = iter(())
         self.ready = deque()
         self.batch = self.decoder = self.media = self.stream = None
+        if self.pool is not None:
+            self.pool.close()
 
     def _advance(self) -> None:
         """Decode the next picture, or what is left at the end."""
@@ -156,6 +159,7 @@ class Nvdec(Node[NvdecConfig]):
     def _keep(self, surfaces: list[Any]) -> None:
         for surface in surfaces:
             if self.batch is None:
+                assert self.pool is not None
                 self.batch = self.pool.take(self.context.batch)
             self._copy(surface, self.batch[len(self.filled)])
             self.filled.append(self.timeline.place(self.times.pop(surface.timestamp, None)))
