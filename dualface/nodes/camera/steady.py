@@ -11,7 +11,8 @@ import numpy as np
 from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import Cuts, Layout, Memory, People, Shots
-from dualface.nodes.camera.framing import Framing, anchors, union
+from dualface.nodes.camera.changes import Changes
+from dualface.nodes.camera.framing import Array, Framing, anchors, heads, union
 from dualface.nodes.camera.operator import Operator, Rules
 from dualface.nodes.layout import SIDE_BY_SIDE
 
@@ -60,7 +61,10 @@ class Steady(Node[SteadyConfig]):
 
     def __init__(self, config: SteadyConfig) -> None:
         super().__init__(config)
-        self._anchors = np.zeros((0, len(config.layout.tiles), 3))
+        tiles = len(config.layout.tiles)
+        self._anchors, self._heads = np.zeros((0, tiles, 3)), np.zeros((0, tiles, 4))
+        self._changed = np.zeros((0, tiles), bool)
+        self._changes = Changes(tiles)
         self._seconds = np.zeros(0)
         self._cuts = np.zeros(0, bool)
         self._batches: list[int] = []
@@ -90,7 +94,11 @@ class Steady(Node[SteadyConfig]):
         self._operator = Operator(rules, framings, whole, config.layout)
 
     def process(self, people: People, cuts: Cuts) -> Shots | None:
-        self._anchors = np.concatenate([self._anchors, anchors(people, len(self.config.layout.tiles))])
+        found, persons = anchors(people, len(self.config.layout.tiles))
+        changed = self._changes.find(found, persons, cuts.flags)
+        self._anchors = np.concatenate([self._anchors, found])
+        self._heads = np.concatenate([self._heads, heads(found)])
+        self._changed = np.concatenate([self._changed, changed])
         self._seconds = np.concatenate([self._seconds, cuts.seconds])
         self._cuts = np.concatenate([self._cuts, cuts.flags])
         self._batches.append(len(people))
@@ -112,26 +120,43 @@ class Steady(Node[SteadyConfig]):
             if len(scene_ends):
                 end = i + 1 + int(scene_ends[0])
             crops[i], blank[i] = self._operator.step(
-                float(self._seconds[i]), bool(self._cuts[i]), self._anchors[i:end]
+                float(self._seconds[i]),
+                bool(self._cuts[i]),
+                self._until_changed(self._anchors, i, end),
+                self._until_changed(self._heads, i, end),
+                self._changed[i].tolist(),
             )
-        self._anchors, self._seconds = self._anchors[count:], self._seconds[count:]
-        self._cuts = self._cuts[count:]
+        for name in ("_anchors", "_heads", "_changed", "_seconds", "_cuts"):
+            setattr(self, name, getattr(self, name)[count:])
         return Shots(tuple(tile.name for tile in tiles), crops, blank)
+
+    def _until_changed(self, values: Array, begin: int, end: int) -> Array:
+        """``values[begin:end]``, with NaN in each tile from where somebody else is in it."""
+        window, changed = values[begin:end], self._changed[begin + 1 : end]
+        if changed.any():
+            window = window.copy()
+            window[1:][np.logical_or.accumulate(changed)] = np.nan
+        return window
 
     def snapshot(self) -> Snapshot:
         return {
             "anchors": self._anchors.copy(), "seconds": self._seconds.copy(), "cuts": self._cuts.copy(),
             "batches": np.array(self._batches, np.int64),
             "paths": np.stack([path.state() for path in self._operator.paths]),
-            "away": self._operator.away.copy(), "mode": self._operator.mode.copy(),
+            "away": np.array(self._operator.away), "mode": np.array(self._operator.mode, np.int64),
+            "other": np.array(self._operator.other), "changed": self._changed.copy(),
             "joined": np.array(self._operator.joined), "since": np.array(self._operator.since),
+            **{f"last.{key}": value for key, value in self._changes.snapshot().items()},
         }  # fmt: skip
 
     def restore(self, snapshot: Snapshot) -> None:
         self._anchors, self._seconds = snapshot["anchors"].copy(), snapshot["seconds"].copy()
-        self._cuts = snapshot["cuts"].copy()
+        self._cuts, self._changed = snapshot["cuts"].copy(), snapshot["changed"].copy()
+        self._heads = heads(self._anchors)
+        self._changes.restore({key[5:]: value for key, value in snapshot.items() if key.startswith("last.")})
         self._batches = [int(n) for n in snapshot["batches"]]
         for path, state in zip(self._operator.paths, snapshot["paths"], strict=True):
             path.load(state)
-        self._operator.away, self._operator.mode = snapshot["away"].copy(), snapshot["mode"].copy()
+        self._operator.away, self._operator.mode = snapshot["away"].tolist(), snapshot["mode"].tolist()
+        self._operator.other = snapshot["other"].tolist()
         self._operator.joined, self._operator.since = bool(snapshot["joined"]), float(snapshot["since"])
