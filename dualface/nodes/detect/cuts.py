@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -38,13 +39,15 @@ class CutFinder:
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
-        self.before: Thumb | None = None  # the last thumbnail that showed something
+        self.before: _Look | None = None  # at the last thumbnail that showed something
         self.empty = 0  # frames that showed nothing since
         self.recent = [0.0] * RECENT
 
     def look(self, now: Thumb) -> bool:
         """Take the next frame's thumbnail ``[18, 32]``, see `thumb`."""
-        change = None if now.std() < EMPTY else 0.0 if self.before is None else difference(self.before, now)
+        seen = _Look(now)
+        empty = seen.spread < EMPTY
+        change = None if empty else 0.0 if self.before is None else _difference(self.before, seen)
         sudden = change is not None and change > self.threshold and change > SUDDEN * max(self.recent)
         if change is None or (sudden and self.empty < FLASH and self._lit(now)):
             self.empty = min(self.empty + 1, LONG)
@@ -53,22 +56,22 @@ class CutFinder:
             self.recent = [*self.recent[1:], 0.0]
             return False
         after_nothing = self.empty == LONG
-        self.before, self.empty = now, 0
+        self.before, self.empty = seen, 0
         self.recent = [*self.recent[1:], change]
         return sudden or after_nothing
 
     def _lit(self, now: Thumb) -> bool:
         """Whether a flash could have made this of the picture before."""
-        return self.before is not None and float(np.mean(now < self.before - DARKER)) < LIGHT
+        return self.before is not None and float(np.mean(now < self.before.thumb - DARKER)) < LIGHT
 
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
         made = {"empty": np.array(self.empty, np.int64), "recent": np.array(self.recent, np.float64)}
-        return made if self.before is None else {**made, "before": self.before}
+        return made if self.before is None else {**made, "before": self.before.thumb}
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up the state of an earlier `snapshot`."""
-        self.before = snapshot.get("before")
+        self.before = _Look(snapshot["before"]) if "before" in snapshot else None
         self.empty, self.recent = int(snapshot["empty"]), snapshot["recent"].tolist()
 
 
@@ -83,15 +86,39 @@ def difference(a: Thumb, b: Thumb) -> float | None:
     Half the mean square (one less the correlation, for pictures of much contrast), and how far
     the sorted samples lie apart.
     """
-    kept = (a < WHITE) == (b < WHITE)
+    return _difference(_Look(a), _Look(b))
+
+
+class _Look:
+    """A thumbnail with what comparing it takes, made once though it is compared twice."""
+
+    __slots__ = ("bright", "ordered", "samples", "spread", "thumb")
+
+    def __init__(self, thumb: Thumb) -> None:
+        self.thumb = thumb
+        self.samples, self.spread = _standard(thumb.ravel())
+        self.ordered = np.sort(self.samples)
+        self.bright = bool(thumb.max() >= WHITE)
+
+
+def _difference(a: _Look, b: _Look) -> float | None:
+    if not (a.bright or b.bright):
+        return _distance(a.samples, b.samples, a.ordered, b.ordered)
+    kept = (a.thumb < WHITE) == (b.thumb < WHITE)
     if np.count_nonzero(kept) < kept.size / 4:
         return None
-    first, second = _standard(a[kept]), _standard(b[kept])
-    layout = float(np.mean((first - second) ** 2)) / 2
-    shares = float(np.mean(np.abs(np.sort(first) - np.sort(second))))
-    return layout + shares
+    first, second = _standard(a.thumb[kept])[0], _standard(b.thumb[kept])[0]
+    return _distance(first, second, np.sort(first), np.sort(second))
 
 
-def _standard(samples: Thumb) -> Thumb:
-    spread = np.float32(np.hypot(samples.std(), FAINT))
-    return np.asarray((samples - samples.mean()) / spread, np.float32)
+def _distance(first: Thumb, second: Thumb, ordered: Thumb, other: Thumb) -> float:
+    apart = first - second
+    layout = float(apart @ apart) / len(apart) / 2
+    return layout + float(np.abs(ordered - other).sum()) / len(apart)
+
+
+def _standard(samples: Thumb) -> tuple[Thumb, float]:
+    """Samples ``[n]`` from their mean in units of their spread, and that spread."""
+    centred = samples - samples.sum() / len(samples)
+    spread = math.sqrt(float(centred @ centred) / len(centred))
+    return np.asarray(centred * np.float32(1 / math.hypot(spread, FAINT)), np.float32), spread
