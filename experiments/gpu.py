@@ -88,7 +88,7 @@ def graph(path: Path, sessions: int, overrides: Sequence[str]) -> dict[str, Any]
     # As many slots as there are jobs, more than the engines if need be.
     machine = replace(
         machine, cuda_streams=sessions, decode_sessions=sessions,
-        vram_per_stream_mb=min(machine.vram_per_stream_mb, machine.vram_limit_mb // sessions),
+        vram_per_stream_mb=min(machine.vram_per_stream_mb, machine.vram_limit_mb // (sessions + 1)),
     )  # fmt: skip
     made = up_to_pictures(config, machine)
     jobs = [probe(path, output=path.with_name(f"{i}.mp4"), name=f"{i}", index=i) for i in range(sessions)]

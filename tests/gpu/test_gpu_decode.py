@@ -13,6 +13,7 @@ import pytest
 from gpu.nodes import Opened, film
 from media import Film, make
 
+from dualface.graph.errors import DeviceError
 from dualface.graph.node import Device
 from dualface.hw.cuda import on, open_device
 from dualface.nodes.decode.nvdec import Nvdec, NvdecConfig
@@ -103,7 +104,10 @@ def test_other_codecs_and_ten_bits(
 ) -> None:
     wanted = Film(size=(640, 360), times=tuple(range(60)), codec=codec, pixels=pixels, options=options)
     path = make(tmp_path / f"a.{ending}", wanted)
-    ours, node = by_nvdec(path, device)
+    try:
+        ours, node = by_nvdec(path, device)
+    except DeviceError as error:
+        pytest.skip(str(error))  # not every chip decodes AV1
     theirs = by_pyav(path)
     assert list(ours) == list(theirs)
     assert not node.events
@@ -140,29 +144,32 @@ def test_seven_streams_at_a_time_under_load(nvdec: int, tmp_path: Path) -> None:
         same(ours, by_pyav(path))
 
 
+@pytest.mark.parametrize("damage", ["garbage", "cut short"])
 def test_a_picture_that_is_lost_takes_no_other_pictures_time(
-    nvdec: int, device: Device, tmp_path: Path
+    nvdec: int, device: Device, tmp_path: Path, damage: str
 ) -> None:
-    whole = make(
-        tmp_path / "a.mp4", Film(size=(640, 360), times=tuple(range(60)), options={"bf": "0", "g": "15"})
-    )
-    broken = tmp_path / "b.mp4"
+    wanted = Film(size=(640, 360), times=tuple(range(60)), options={"bf": "2", "g": "15"})
+    whole, broken = make(tmp_path / "a.mp4", wanted), tmp_path / "b.mp4"
     with av.open(str(whole)) as source, av.open(str(broken), "w") as out:
         stream = out.add_stream_from_template(source.streams.video[0])
         for i, packet in enumerate(source.demux(source.streams.video[0])):
             if packet.dts is None:
                 continue
-            if i == 20:  # a slice of no known kind: nothing of it decodes
-                data = bytearray(bytes(packet))
-                data[4:] = bytes([0x01]) + bytes(len(data) - 5)
-                changed = av.Packet(bytes(data))
+            if i == 20:
+                size = packet.size - 4
+                # One unit that is no picture; or one that is longer than what is there.
+                unit = bytes([0x1F]) + bytes(size - 1)
+                data = (size if damage == "garbage" else size + 99).to_bytes(4, "big") + unit
+                changed = av.Packet(data)
                 changed.pts, changed.dts, changed.time_base = packet.pts, packet.dts, packet.time_base
                 packet = changed
             packet.stream = stream
             out.mux(packet)
     good = by_pyav(whole)
-    ours, _ = by_nvdec(broken, device)
+    ours, node = by_nvdec(broken, device)
     assert set(ours) <= set(good)
-    assert len(ours) >= 58
-    later = [pts for i, pts in enumerate(good) if i >= 30]  # from the next key picture on
+    assert len(ours) >= 57
+    assert "did not decode" in node.events[0].message
+    assert node.figures["damaged"] == 60 - len(ours)
+    later = [pts for i, pts in enumerate(good) if i >= 35]  # well behind the next key picture
     same({pts: ours[pts] for pts in later}, {pts: good[pts] for pts in later})

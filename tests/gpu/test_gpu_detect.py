@@ -28,7 +28,7 @@ def test_the_same_faces_and_cuts_as_on_the_cpu(
     source = Opened(PyavDecode(PyavConfig()), job, None)
     cpu = Opened(Yunet(YunetConfig()), job, None)
     other = Opened(Yunet(YunetConfig(backend="torch", half=half)), job, device)
-    misses, far, faces = 0, 0.0, 0
+    misses, errors = 0, list[float]()
     for number, batch in enumerate(source.batches()):
         if number == 15:
             break
@@ -41,14 +41,15 @@ def test_the_same_faces_and_cuts_as_on_the_cpu(
             boxes, found = mine.faces.boxes[a], theirs.faces.boxes[b]
             sure = mine.faces.scores[a] > 0.65  # about the threshold, rounding decides
             for box in boxes[sure]:
-                faces += 1
                 error = np.abs(found - box).max(axis=1).min() if len(found) else np.inf
                 size = box[3] - box[1]
                 misses += bool(error > size / 4)
-                far = max(far, error / size if error <= size / 4 else 0.0)
-    assert faces > 50
+                errors.append(float(error / size))
+    assert len(errors) > 50
     assert misses == 0
-    assert far < 0.06  # of the box's height: the small pictures are not made by the same filter
+    print(f"{clip}, half {half}: median {np.median(errors):.4f}, most {max(errors):.4f} of a box's height")
+    assert np.median(errors) < 0.01
+    assert max(errors) < 0.08
     count = other.figures["device_to_host_bytes"] / (15 * 8)
     assert count < 4096
     for node in (source, cpu, other):

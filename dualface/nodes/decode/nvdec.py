@@ -3,14 +3,14 @@
 PyAV reads the file, so that sound and timestamps are those of decode/pyav. The decoder's surfaces are
 its own and are used again with its next call; they are copied into our batches on the decoder's stream,
 so that the copy is done before a surface changes. That stream is not the slot's, because each call waits
-for all that is on it. Packets are fed one by one under a number that comes back with the picture: one
-that does not decode takes no other's time.
+for all that is on it. Packets are fed one by one with their times, which come back with the pictures:
+one that does not decode takes no other's time.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from dualface.nodes.roles import Decoded
 CODECS = {"h264": "H264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1"}
 FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
+LATER = 1 << 40  # added to times on their way through the decoder, which may take a negative one for none
 SURFACES_MB = 128  # of the driver's own memory for a 1080p session; a guess, not measured
 
 
@@ -105,8 +106,8 @@ class Nvdec(Node[NvdecConfig]):
         self.pool = DevicePool(self.device, self.height, self.width, context.batch, buffers, self.own)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
         self.packets: list[Any] = []
-        self.total = self.fed = 0
-        self.times: dict[int, int | None] = {}  # pts of pictures that were fed and have not come out
+        self.total = self.newest = 0
+        self.fed: Counter[int] = Counter()  # pts of pictures that have not come out
         self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
         self.batch: Any = None
         self.filled: list[int] = []  # pts of the pictures in `batch`
@@ -143,16 +144,21 @@ class Nvdec(Node[NvdecConfig]):
         packet = self.nvc.PacketData()
         if coded is not None:
             data, pts = coded  # `data` has to live until it is decoded
-            packet.bsl_data, packet.bsl, packet.pts = _address(data), len(data), self.fed
-            self.times[self.fed] = pts
-            self.fed += 1
-        surfaces = self.decoder.Decode(packet)
-        if surfaces:
-            self._keep(surfaces)
+            self.newest = self.newest + self.timeline.step if pts is None else pts
+            self.fed[self.newest] += 1
+            if not data:
+                return
+            packet.bsl_data, packet.bsl, packet.pts = _address(data), len(data), self.newest + LATER
+        try:
+            surfaces = self.decoder.Decode(packet)
+        except Exception as error:  # PyNvVideoCodec's own classes
+            name = self.context.job.input
+            raise DeviceError(f"{name}: NVDEC cannot decode this ({_first_line(error)})") from error
+        self._keep(surfaces)
         if coded is None and not surfaces:
             self.ended = True
             self._close_batch()
-            if lost := len(self.times):
+            if lost := self.fed.total():
                 self.context.count("damaged", lost)
                 self._emit("warning", f"{lost} pictures did not decode")
 
@@ -162,21 +168,30 @@ class Nvdec(Node[NvdecConfig]):
                 assert self.pool is not None
                 self.batch = self.pool.take(self.context.batch)
             self._copy(surface, self.batch[len(self.filled)])
-            self.filled.append(self.timeline.place(self.times.pop(surface.timestamp, None)))
+            pts = surface.timestamp - LATER
+            self.fed[pts] -= 1
+            self.filled.append(self.timeline.place(pts))
             if len(self.filled) == self.context.batch:
                 self._close_batch()
 
     def _copy(self, surface: Any, out: Any) -> None:
-        rows, width = surface.shape[:2]
-        if (rows, width) != out.shape:
+        (rows, width), high = surface.shape[:2], self.video.height
+        if (rows, width) != (high + (high + 1) // 2, self.width):
             raise DeviceError(
-                f"{self.context.job.input}: the pictures change from {self.width}x{self.height} to "
+                f"{self.context.job.input}: the pictures change from {self.width}x{high} to "
                 f"{width}x{rows * 2 // 3}; node/decode@graph.nodes.decode=pyav can decode that"
             )
         wide = surface.format == self.nvc.Pixel_Format.P016
-        source, pitch = surface.GetPtrToPlane(0), width * 2 if wide else width
-        if surface.strides:
-            pitch = surface.strides[0]
+        pitch = surface.strides[0] if surface.strides else width * (2 if wide else 1)
+        source = surface.GetPtrToPlane(0)
+        if high == self.height:
+            self._copy_rows(source, pitch, wide, out)
+        else:  # a row is missing between luma and chroma
+            self._copy_rows(source, pitch, wide, out[:high])
+            self._copy_rows(source + high * pitch, pitch, wide, out[self.height :])
+
+    def _copy_rows(self, source: int, pitch: int, wide: bool, out: Any) -> None:
+        rows, width = out.shape
         if wide:
             given = (np.uint64(source), np.int32(pitch), out.data.ptr, np.int32(width))
             self._narrow((-(-width // 256), rows, 1), (256, 1, 1), given, stream=self.own)

@@ -22,8 +22,8 @@ VALUES = 15  # of a face: score, box, five landmarks
 SHRINK = np.dtype(
     {
         "names": ["source", "out", "luma", "step", "rows", "pitch", "crop_width", "crop_height",
-                  "stored_width", "stored_height", "width", "height", "rotation", "weights"],
-        "formats": ["u8", "u8", "u8", "i8"] + ["i4"] * 9 + [("f4", (12,))],
+                  "stored_width", "stored_height", "width", "height", "rotation", "halvings", "weights"],
+        "formats": ["u8", "u8", "u8", "i8"] + ["i4"] * 10 + [("f4", (12,))],
     },
     align=True,
 )  # fmt: skip
@@ -76,6 +76,7 @@ class CudaEyes:
         call["crop_width"], call["crop_height"] = plan.crop
         call["stored_width"], call["stored_height"] = plan.stored
         call["width"], call["height"], call["rotation"] = width, height, plan.rotation
+        call["halvings"] = plan.halvings
         call["weights"] = bgr_rows(video.color, video.height).astype(np.float32).ravel()
         call = self.cells_call
         for key, name in (("score", "cls"), ("object", "obj"), ("box", "bbox"), ("points", "kps")):

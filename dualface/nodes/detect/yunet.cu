@@ -9,33 +9,53 @@ struct Shrink {
     int crop_width, crop_height;      // the part of the planes that is read
     int stored_width, stored_height;  // its small size before rotation
     int width, height;       // of the network's input, at least the small size after rotation
-    int rotation;
+    int rotation, halvings;
     float weights[12];       // rows for B, G, R: of Y, U, V and 1
 };
 
 // The mean of a plane's samples within [x0, x1) x [y0, y1), whole samples, at least one.
-template <int STRIDE>
 __device__ float mean(const unsigned char* plane, int pitch, float x0, float x1, float y0, float y1) {
     int left = (int)x0, top = (int)y0;
     int right = max((int)x1, left + 1), bottom = max((int)y1, top + 1);
     int sum = 0;
     for (int y = top; y < bottom; ++y)
-        for (int x = left; x < right; ++x) sum += plane[(long long)y * pitch + x * STRIDE];
+        for (int x = left; x < right; ++x) sum += plane[(long long)y * pitch + x];
     return (float)sum / ((right - left) * (bottom - top));
 }
 
-// A thread makes one pixel of the small picture as stored, and puts it where it is shown.
+// The mean of a square of 2^halvings luma samples: a sample of the plane halved so often.
+__device__ float halved(const unsigned char* plane, int pitch, int x, int y, int halvings) {
+    int size = 1 << halvings, sum = 0;
+    const unsigned char* from = plane + (long long)y * size * pitch + x * size;
+    if (halvings >= 2 && pitch % 4 == 0 && (size_t)plane % 4 == 0) {
+        unsigned total = 0;
+        for (int j = 0; j < size; ++j, from += pitch)
+            for (int i = 0; i < size; i += 4) total = __dp4a(*(const unsigned*)(from + i), 0x01010101u, total);
+        return (float)total / (size * size);
+    }
+    for (int j = 0; j < size; ++j, from += pitch)
+        for (int i = 0; i < size; ++i) sum += from[i];
+    return (float)sum / (size * size);
+}
+
+// A thread makes one pixel of the small picture as stored, and puts it where it is shown: luma between the
+// four nearest samples of the halved plane, chroma from the nearest pair. So does the CPU (small.py).
 extern "C" __global__ void shrink(Shrink p) {
     int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y, n = blockIdx.z;
     if (x >= p.stored_width || y >= p.stored_height) return;
     const unsigned char* luma = p.source + n * p.step;
     const unsigned char* chroma = luma + (long long)p.rows * p.pitch;
-    float across = (float)p.crop_width / p.stored_width, down = (float)p.crop_height / p.stored_height;
-    float x0 = x * across, x1 = x0 + across, y0 = y * down, y1 = y0 + down;
-    float l = mean<1>(luma, p.pitch, x0, x1, y0, y1);
-    float u = mean<2>(chroma, p.pitch, x0 / 2, x1 / 2, y0 / 2, y1 / 2);
-    float v = mean<2>(chroma + 1, p.pitch, x0 / 2, x1 / 2, y0 / 2, y1 / 2);
-    p.luma[((long long)n * p.stored_height + y) * p.stored_width + x] = (unsigned char)(l + 0.5f);
+    int width = p.crop_width >> p.halvings, height = p.crop_height >> p.halvings;
+    float at_x = (x + 0.5f) * width / p.stored_width - 0.5f, at_y = (y + 0.5f) * height / p.stored_height - 0.5f;
+    float left = floorf(at_x), top = floorf(at_y), right = at_x - left, below = at_y - top;
+    int x0 = max((int)left, 0), x1 = min((int)left + 1, width - 1), y0 = max((int)top, 0), y1 = min((int)top + 1, height - 1);
+    float l = (halved(luma, p.pitch, x0, y0, p.halvings) * (1 - right) + halved(luma, p.pitch, x1, y0, p.halvings) * right) * (1 - below) +
+              (halved(luma, p.pitch, x0, y1, p.halvings) * (1 - right) + halved(luma, p.pitch, x1, y1, p.halvings) * right) * below;
+    l = floorf(l + 0.5f);
+    int pairs = max(1, p.crop_width / 2), lines = max(1, p.crop_height / 2);
+    const unsigned char* pair = chroma + (long long)(y * lines / p.stored_height) * p.pitch + x * pairs / p.stored_width * 2;
+    float u = pair[0], v = pair[1];
+    p.luma[((long long)n * p.stored_height + y) * p.stored_width + x] = (unsigned char)l;
     int to_x = x, to_y = y;
     if (p.rotation == 90) { to_x = p.stored_height - 1 - y; to_y = x; }
     if (p.rotation == 180) { to_x = p.stored_width - 1 - x; to_y = p.stored_height - 1 - y; }
@@ -53,7 +73,7 @@ extern "C" __global__ void thumbs(const unsigned char* luma, float* out, int wid
     int x = threadIdx.x, y = threadIdx.y, n = blockIdx.x;
     float across = width / 32.f, down = height / 18.f;
     out[(n * 18 + y) * 32 + x] =
-        mean<1>(luma + (long long)n * width * height, width, x * across, (x + 1) * across, y * down, (y + 1) * down);
+        mean(luma + (long long)n * width * height, width, x * across, (x + 1) * across, y * down, (y + 1) * down);
 }
 
 constexpr int THREADS = 256, VALUES = 15;  // of a face: score, box, five landmarks
