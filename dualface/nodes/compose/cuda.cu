@@ -34,7 +34,15 @@ __device__ float cubic(float x) {
     return 0.f;
 }
 
-__device__ unsigned char byte_of(float value) { return (unsigned char)fminf(fmaxf(value + 0.5f, 0.f), 255.f); }
+// Rounded and cut to 0..255, in one instruction.
+__device__ unsigned byte_of(float value) {
+    unsigned result;
+    asm("cvt.rni.sat.u8.f32 %0, %1;" : "=r"(result) : "f"(value));
+    return result;
+}
+
+// k / divisor for k up to 2048, where `inverse` is 65536 / divisor + 1: a division would cost more than the filter.
+__device__ int quotient(int k, int inverse) { return k * inverse >> 16; }
 
 __device__ int within(int value, int size) { return min(max(value, 0), size - 1); }
 
@@ -62,7 +70,7 @@ __device__ void sample(Plane p, float x, float y, float ratio_x, float ratio_y, 
 struct Shared {
     alignas(16) unsigned char held[HIGH][BYTES];
     alignas(16) float lines[DOWN][BYTES];
-    float across[ACROSS][4], down[DOWN][4];  // of the four source samples that a sample is made of
+    float4 across[ACROSS], down[DOWN];       // of the four source samples that a sample is made of
     int column[ACROSS], row[DOWN];           // the first of those, from the first one held
 };
 
@@ -77,8 +85,9 @@ __device__ void piece(Plane p, float x0, float y0, float ratio_x, float ratio_y,
     int base = left * CHANNELS & ~3, skipped = left * CHANNELS - base;
     int words = (skipped + columns * CHANNELS + 3) / 4;
     bool inside = base >= 0 && base + words * 4 <= p.width * CHANNELS && p.pitch % 4 == 0 && (size_t)p.data % 4 == 0;
+    int inverse = 65536 / words + 1;
     for (int k = threadIdx.x; k < rows * words; k += THREADS) {
-        int j = k / words, i = k - j * words;
+        int j = quotient(k, inverse), i = k - j * words;
         const unsigned char* from = p.data + (long long)within(top + j, p.height) * p.pitch;
         int at = base + i * 4;
         unsigned word = 0;
@@ -96,45 +105,46 @@ __device__ void piece(Plane p, float x0, float y0, float ratio_x, float ratio_y,
         int n = horizontal ? threadIdx.x : threadIdx.x - ACROSS;
         float at = horizontal ? x0 + n * ratio_x : y0 + n * ratio_y;
         int first = (int)floorf(at) - 1;
-        for (int t = 0; t < 4; ++t) (horizontal ? shared.across[n] : shared.down[n])[t] = cubic(first + t - at);
+        (horizontal ? shared.across[n] : shared.down[n]) =
+            make_float4(cubic(first - at), cubic(first + 1 - at), cubic(first + 2 - at), cubic(first + 3 - at));
         (horizontal ? shared.column[n] : shared.row[n]) = first - (horizontal ? left : top);
     }
     __syncthreads();
     for (int k = threadIdx.x; k < high * words; k += THREADS) {
-        int j = k / words, i = k - j * words, from = shared.row[j];
-        float sum[4] = {};
+        int j = quotient(k, inverse), i = k - j * words, from = shared.row[j];
+        float4 weights = shared.down[j], sum = make_float4(0.f, 0.f, 0.f, 0.f);
 #pragma unroll
         for (int t = 0; t < 4; ++t) {
             unsigned word = *(const unsigned*)&shared.held[from + t][i * 4];
-            float weight = shared.down[j][t];
-#pragma unroll
-            for (int n = 0; n < 4; ++n) sum[n] += weight * (float)(word >> 8 * n & 255);
+            float weight = t == 0 ? weights.x : t == 1 ? weights.y : t == 2 ? weights.z : weights.w;
+            sum.x += weight * (float)(word & 255);
+            sum.y += weight * (float)(word >> 8 & 255);
+            sum.z += weight * (float)(word >> 16 & 255);
+            sum.w += weight * (float)(word >> 24);
         }
-        *(float4*)&shared.lines[j][i * 4] = make_float4(sum[0], sum[1], sum[2], sum[3]);
+        *(float4*)&shared.lines[j][i * 4] = sum;
     }
     __syncthreads();
-    constexpr int PER = 4 / CHANNELS;
-    int groups = (wide + PER - 1) / PER;
-    for (int k = threadIdx.x; k < high * groups; k += THREADS) {
-        int j = k / groups, i = (k - j * groups) * PER;
-        unsigned char* to = out + (long long)j * pitch + i * CHANNELS;
-        unsigned char made[4];
+    constexpr int PER = 4 / CHANNELS, GROUPS = ACROSS / PER;
+    for (int k = threadIdx.x; k < high * GROUPS; k += THREADS) {
+        int j = k / GROUPS, i = k % GROUPS * PER;
+        if (i >= wide) continue;
+        unsigned word = 0;
 #pragma unroll
         for (int e = 0; e < PER; ++e) {
-            if (i + e >= wide) break;
+            float4 w = shared.across[i + e];
             const float* line = &shared.lines[j][skipped + shared.column[i + e] * CHANNELS];
 #pragma unroll
             for (int c = 0; c < CHANNELS; ++c) {
-                float sum = 0.f;
-#pragma unroll
-                for (int t = 0; t < 4; ++t) sum += shared.across[i + e][t] * line[t * CHANNELS + c];
-                made[e * CHANNELS + c] = byte_of(sum);
+                float sum = w.x * line[c] + w.y * line[CHANNELS + c] + w.z * line[2 * CHANNELS + c] + w.w * line[3 * CHANNELS + c];
+                word |= byte_of(sum) << 8 * (e * CHANNELS + c);
             }
         }
+        unsigned char* to = out + (long long)j * pitch + i * CHANNELS;
         if (i + PER <= wide && (size_t)to % 4 == 0)
-            *(unsigned*)to = made[0] | made[1] << 8 | made[2] << 16 | (unsigned)made[3] << 24;
+            *(unsigned*)to = word;
         else
-            for (int n = 0; n < min(PER, wide - i) * CHANNELS; ++n) to[n] = made[n];
+            for (int n = 0; n < min(PER, wide - i) * CHANNELS; ++n) to[n] = word >> 8 * n & 255;
     }
 }
 

@@ -108,6 +108,7 @@ class Nvdec(Node[NvdecConfig]):
         self.packets: list[Any] = []
         self.total = self.newest = 0
         self.fed: Counter[int] = Counter()  # pts of pictures that have not come out
+        self.came: deque[int] = deque(maxlen=32)  # and of the last that have
         self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
         self.batch: Any = None
         self.filled: list[int] = []  # pts of the pictures in `batch`
@@ -164,25 +165,32 @@ class Nvdec(Node[NvdecConfig]):
 
     def _keep(self, surfaces: list[Any]) -> None:
         for surface in surfaces:
+            pts = surface.timestamp - LATER
+            if pts not in self.fed and pts in self.came:
+                continue  # made up by the decoder in place of one that was lost
             if self.batch is None:
                 assert self.pool is not None
                 self.batch = self.pool.take(self.context.batch)
             self._copy(surface, self.batch[len(self.filled)])
-            pts = surface.timestamp - LATER
-            self.fed[pts] -= 1
+            self.came.append(pts)
+            if pts in self.fed:
+                self.fed[pts] -= 1
+                if not self.fed[pts]:
+                    del self.fed[pts]
             self.filled.append(self.timeline.place(pts))
             if len(self.filled) == self.context.batch:
                 self._close_batch()
 
     def _copy(self, surface: Any, out: Any) -> None:
         (rows, width), high = surface.shape[:2], self.video.height
-        if (rows, width) != (high + (high + 1) // 2, self.width):
+        # Of an odd height PyNvVideoCodec says half a row less than there is.
+        if (rows, width) != (high * 3 // 2, self.width):
             raise DeviceError(
                 f"{self.context.job.input}: the pictures change from {self.width}x{high} to "
                 f"{width}x{rows * 2 // 3}; node/decode@graph.nodes.decode=pyav can decode that"
             )
         wide = surface.format == self.nvc.Pixel_Format.P016
-        pitch = surface.strides[0] if surface.strides else width * (2 if wide else 1)
+        pitch = surface.strides[0] * (2 if wide and surface.strides[1] == 1 else 1)  # in bytes
         source = surface.GetPtrToPlane(0)
         if high == self.height:
             self._copy_rows(source, pitch, wide, out)

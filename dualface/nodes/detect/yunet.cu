@@ -23,35 +23,62 @@ __device__ float mean(const unsigned char* plane, int pitch, float x0, float x1,
     return (float)sum / ((right - left) * (bottom - top));
 }
 
-// The mean of a square of 2^halvings luma samples: a sample of the plane halved so often.
-__device__ float halved(const unsigned char* plane, int pitch, int x, int y, int halvings) {
-    int size = 1 << halvings, sum = 0;
-    const unsigned char* from = plane + (long long)y * size * pitch + x * size;
-    if (halvings >= 2 && pitch % 4 == 0 && (size_t)plane % 4 == 0) {
-        unsigned total = 0;
-        for (int j = 0; j < size; ++j, from += pitch)
-            for (int i = 0; i < size; i += 4) total = __dp4a(*(const unsigned*)(from + i), 0x01010101u, total);
-        return (float)total / (size * size);
+// A sample of luma halved LEVEL times: the rounded mean of four of the level below.
+template <int LEVEL>
+__device__ int halved(const unsigned char* plane, int pitch, int x, int y) {
+    if constexpr (LEVEL == 0) {
+        return plane[(long long)y * pitch + x];
+    } else {
+        if (LEVEL == 2 && pitch % 4 == 0 && (size_t)plane % 4 == 0) {
+            const unsigned char* from = plane + (long long)y * 4 * pitch + x * 4;
+            int sum = 2;
+            for (int j = 0; j < 2; ++j, from += 2 * pitch) {
+                unsigned upper = *(const unsigned*)from, lower = *(const unsigned*)(from + pitch);
+                sum += (__dp4a(lower, 0x0101u, __dp4a(upper, 0x0101u, 2u)) >> 2) +
+                       (__dp4a(lower, 0x01010000u, __dp4a(upper, 0x01010000u, 2u)) >> 2);
+            }
+            return sum >> 2;
+        }
+        return (halved<LEVEL - 1>(plane, pitch, 2 * x, 2 * y) + halved<LEVEL - 1>(plane, pitch, 2 * x + 1, 2 * y) +
+                halved<LEVEL - 1>(plane, pitch, 2 * x, 2 * y + 1) + halved<LEVEL - 1>(plane, pitch, 2 * x + 1, 2 * y + 1) + 2) >> 2;
     }
-    for (int j = 0; j < size; ++j, from += pitch)
-        for (int i = 0; i < size; ++i) sum += from[i];
-    return (float)sum / (size * size);
 }
 
-// A thread makes one pixel of the small picture as stored, and puts it where it is shown: luma between the
-// four nearest samples of the halved plane, chroma from the nearest pair. So does the CPU (small.py).
+__device__ int halved(const unsigned char* plane, int pitch, int x, int y, int level) {
+    switch (level) {
+        case 0: return halved<0>(plane, pitch, x, y);
+        case 1: return halved<1>(plane, pitch, x, y);
+        case 2: return halved<2>(plane, pitch, x, y);
+        case 3: return halved<3>(plane, pitch, x, y);
+        default: return halved<4>(plane, pitch, x, y);
+    }
+}
+
+// The two samples between which a sample of a line lies, and their weights in 2048ths.
+struct Between { int first, second, of_first, of_second; };
+
+__device__ Between between(int at, int size, int wanted) {
+    float place = (float)((at + 0.5) * ((double)size / wanted) - 0.5);
+    int first = (int)floorf(place);
+    float share = place - first;
+    if (first < 0) { first = 0; share = 0.f; }
+    if (first >= size - 1) { first = size - 1; share = 0.f; }
+    return {first, min(first + 1, size - 1), (int)rintf((1.f - share) * 2048.f), (int)rintf(share * 2048.f)};
+}
+
+// A thread makes one pixel of the small picture as stored, and puts it where it is shown: luma halved, then
+// between four samples, chroma from the nearest pair. To the bit what OpenCV makes on the CPU (small.py), whose
+// weights have 11 bits of which some are cut off on the way.
 extern "C" __global__ void shrink(Shrink p) {
     int x = blockIdx.x * blockDim.x + threadIdx.x, y = blockIdx.y * blockDim.y + threadIdx.y, n = blockIdx.z;
     if (x >= p.stored_width || y >= p.stored_height) return;
     const unsigned char* luma = p.source + n * p.step;
     const unsigned char* chroma = luma + (long long)p.rows * p.pitch;
-    int width = p.crop_width >> p.halvings, height = p.crop_height >> p.halvings;
-    float at_x = (x + 0.5f) * width / p.stored_width - 0.5f, at_y = (y + 0.5f) * height / p.stored_height - 0.5f;
-    float left = floorf(at_x), top = floorf(at_y), right = at_x - left, below = at_y - top;
-    int x0 = max((int)left, 0), x1 = min((int)left + 1, width - 1), y0 = max((int)top, 0), y1 = min((int)top + 1, height - 1);
-    float l = (halved(luma, p.pitch, x0, y0, p.halvings) * (1 - right) + halved(luma, p.pitch, x1, y0, p.halvings) * right) * (1 - below) +
-              (halved(luma, p.pitch, x0, y1, p.halvings) * (1 - right) + halved(luma, p.pitch, x1, y1, p.halvings) * right) * below;
-    l = floorf(l + 0.5f);
+    int level = min(p.halvings, 4);
+    Between i = between(x, p.crop_width >> level, p.stored_width), j = between(y, p.crop_height >> level, p.stored_height);
+    int upper = i.of_first * halved(luma, p.pitch, i.first, j.first, level) + i.of_second * halved(luma, p.pitch, i.second, j.first, level);
+    int lower = i.of_first * halved(luma, p.pitch, i.first, j.second, level) + i.of_second * halved(luma, p.pitch, i.second, j.second, level);
+    float l = (j.of_first * (upper >> 4) >> 16) + (j.of_second * (lower >> 4) >> 16) + 2 >> 2;
     int pairs = max(1, p.crop_width / 2), lines = max(1, p.crop_height / 2);
     const unsigned char* pair = chroma + (long long)(y * lines / p.stored_height) * p.pitch + x * pairs / p.stored_width * 2;
     float u = pair[0], v = pair[1];
