@@ -28,20 +28,23 @@ def context(video: Video | None = None) -> Context:
                    lambda n, v: None, lambda n, v: None)  # fmt: skip
 
 
-def people(heads: np.ndarray, size: float = BOX) -> People:
-    """``heads [n, tiles, 2]``: middles of faces, NaN where there is none."""
+def people(heads: np.ndarray, size: float = BOX, persons: np.ndarray | None = None) -> People:
+    """``heads [n, tiles, 2]``: middles of faces, NaN where there is none; ``persons [n, tiles]``, the
+    tiles' own where it is not given."""
     there = np.isfinite(heads[:, :, 0])
     half = np.array([0.4 * size, size / 2])
     middle = heads[there]
     boxes = np.concatenate([middle - half, middle + half], axis=1).astype(np.float32)
     sides = np.nonzero(there)[1]
     k = len(sides)
+    who = sides.copy() if persons is None else persons[there]
     return People(there.sum(1), boxes, np.ones(k, np.float32), np.full((k, 5, 2), np.nan, np.float32),
-                  sides.copy(), sides.copy(), sides)  # fmt: skip
+                  sides.copy(), who, sides)  # fmt: skip
 
 
 def crops(heads: np.ndarray, cut: int | None = None, batch: int = 8, video: Video | None = None,
-          size: float = BOX, **options: Any) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+          size: float = BOX, persons: np.ndarray | None = None,
+          **options: Any) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     node = Steady(SteadyConfig(**options))
     node.open(context(video))
     flags = np.arange(len(heads)) == (-1 if cut is None else cut)
@@ -50,7 +53,8 @@ def crops(heads: np.ndarray, cut: int | None = None, batch: int = 8, video: Vide
     for a in range(0, len(heads), batch):
         part = slice(a, a + batch)
         owed += len(heads[part])
-        answer = node.process(people(heads[part], size), Cuts(flags[part], seconds[part]))
+        who = None if persons is None else persons[part]
+        answer = node.process(people(heads[part], size, who), Cuts(flags[part], seconds[part]))
         if answer is not None:
             shots.append(answer)
             owed -= len(answer)
@@ -321,11 +325,51 @@ def test_made_motion_is_filmed_within_the_limits(
         assert got["static"] >= static
 
 
+def taken_over(gap: int = 0, **who: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Two sit; from frame 90 (after a gap) the right tile is somebody's who sits 500 pixels further left."""
+    heads, persons = two(200, noise=0), np.tile([0, 1], (200, 1))
+    heads[:, :, 0] = [300, 1600]
+    heads[90:, 1, 0] -= 500
+    heads[90 - gap : 90, 1] = np.nan
+    persons[90:, 1] = who.get("person", 2)
+    return heads, persons
+
+
+@pytest.mark.parametrize("gap", [0, 5, 40])
+@pytest.mark.parametrize("batch", [1, 8])
+def test_somebody_else_in_a_tile_is_cut_to(gap: int, batch: int) -> None:
+    heads, persons = taken_over(gap)
+    crop, _ = crops(heads, persons=persons, batch=batch)
+    assert np.ptp(crop[:90], axis=0).max() == 0  # the camera knows of it beforehand, and waits
+    assert np.ptp(crop[90:], axis=0).max() == 0
+    assert abs(eyes(crop)[90, 1, 0] - 1100) < 20
+    assert np.array_equal(crop[0, 0], crop[-1, 0])
+
+
+def test_the_same_person_is_never_cut_to() -> None:
+    """Walking, or found again under another number where they were lost."""
+    heads, persons = taken_over(person=1)
+    heads[60:120, 1, 0] = np.linspace(1600, 1100, 60)
+    moved = np.abs(np.diff(crops(heads, persons=persons)[0][:, 1, 0]))
+    assert moved.max() < 20
+    heads, persons = two(200, noise=0), np.tile([0, 1], (200, 1))
+    heads[90:100, 1] = np.nan
+    persons[100:, 1] = 7
+    assert np.ptp(crops(heads, persons=persons)[0], axis=0).max() == 0
+
+
+def test_a_glimpse_of_somebody_else_moves_nothing() -> None:
+    heads, persons = taken_over()
+    heads[91:, 1, 0] += 500
+    persons[91:, 1] = 1
+    assert np.ptp(crops(heads, persons=persons)[0], axis=0).max() == 0
+
+
 def test_a_move_bent_in_its_middle_keeps_to_the_speed() -> None:
     path = Track(3)
-    path.jump(np.zeros(3))
-    limits = Limits(np.array([100.0, 100.0, 1.0]), np.full(3, 400.0), 1.0)
-    path.glide(np.array([100.0, 0.0, 0.0]), 0.0, limits)
-    path.glide(np.array([140.0, 90.0, 0.0]), 0.6, limits)
+    path.jump((0.0, 0.0, 0.0))
+    limits = Limits((100.0, 100.0, 1.0), (400.0,) * 3, 1.0)
+    path.glide((100.0, 0.0, 0.0), 0.0, limits)
+    path.glide((140.0, 90.0, 0.0), 0.6, limits)
     assert max(np.hypot(*path.at(t)[1][:2]) for t in np.linspace(0.6, 5, 300)) <= 102
     assert np.allclose(path.at(9.0)[0], [140, 90, 0])

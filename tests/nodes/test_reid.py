@@ -88,21 +88,42 @@ def test_of_four_people_the_two_largest_stay() -> None:
 
 
 def test_who_comes_for_a_free_tile_moves_nobody_who_stayed() -> None:
-    sides = Sides(2, smoothing=0.3, margin=1.25, gap=0.02)
+    sides = Sides(2, smoothing=0.3, margin=1.25, gap=0.02, reserve=0.0)
     left, middle, right = Seen(1, 0.2, 0.3), Seen(2, 0.5, 0.3), Seen(3, 0.8, 0.2)
-    assert sides.step([left, middle, right]) == {1: 0, 2: 1}
+    assert sides.step([left, middle, right], 0.0) == {1: 0, 2: 1}
     # The left one is gone; the one on the right takes the free tile and the other stays for good.
     for _ in range(50):
-        assert sides.step([middle, right]) == {2: 1, 3: 0}
-    fresh = Sides(2, smoothing=0.3, margin=1.25, gap=0.02)
+        assert sides.step([middle, right], 0.0) == {2: 1, 3: 0}
+    fresh = Sides(2, smoothing=0.3, margin=1.25, gap=0.02, reserve=0.0)
     fresh.restore(sides.snapshot())
-    assert fresh.step([middle, right]) == {2: 1, 3: 0}
+    assert fresh.step([middle, right], 0.0) == {2: 1, 3: 0}
     # Once they stand as their tiles do, a real crossing counts as ever.
     for x in (0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3):
-        assert fresh.step([middle, Seen(3, x, 0.2)]) == {2: 1, 3: 0}
+        assert fresh.step([middle, Seen(3, x, 0.2)], 0.0) == {2: 1, 3: 0}
     for x in (0.9,) * 8:
-        crossed = fresh.step([middle, Seen(3, x, 0.2)])
+        crossed = fresh.step([middle, Seen(3, x, 0.2)], 0.0)
     assert crossed == {2: 0, 3: 1}
+
+
+@pytest.mark.parametrize(("away", "side"), [(20, -1), (80, 0)])
+def test_a_tile_is_kept_for_a_second_for_who_was_lost(away: int, side: int) -> None:
+    """Two sit, a third stands on the right; who sits on the left is not found for a while."""
+    rows: Rows = [{1: (300, 100), 2: (600, 100), 3: (850, 60)} for _ in range(160)]
+    for row in rows[60 : 60 + away]:
+        del row[1]
+    got = sides(rows)
+    assert got[:60] == [{1: 0, 2: 1, 3: -1}] * 60
+    assert {row[3] for row in got[60 : 60 + min(away, 28)]} == {-1}
+    assert got[60 + away - 9][3] == side
+    assert all(row[2] == 1 for row in got)  # who stayed is never moved
+    if away < 30:
+        assert got[-1] == {1: 0, 2: 1, 3: -1}
+
+
+def test_the_same_person_under_a_new_number_has_the_tile_at_once() -> None:
+    rows: Rows = [{1: (300, 100), 2: (600, 100), 3: (850, 60)} for _ in range(40)]
+    rows += [{4: (310, 100), 2: (600, 100), 3: (850, 60)} for _ in range(40)]
+    assert sides(rows)[40] == {4: 0, 2: 1, 3: -1}
 
 
 def test_after_a_cut_positions_begin_anew() -> None:
@@ -130,7 +151,9 @@ def test_never_two_on_a_side_and_batches_and_resume_change_nothing(
         assert len(taken) == len(set(taken)) <= 2
 
 
-@pytest.mark.parametrize(("option", "value"), [("window", -1), ("smoothing", 0), ("gap", 2), ("margin", 0.5)])
+@pytest.mark.parametrize(
+    ("option", "value"), [("window", -1), ("smoothing", 0), ("gap", 2), ("margin", 0.5), ("reserve", -1)]
+)
 def test_a_senseless_option_is_named_with_its_value(option: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"{option} is {value}"):
         ReidOffConfig(**{option: value})  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ class ReidOffConfig(NodeConfig):
     smoothing: float = 0.3  # share of a new position in its running mean (EMA), 0..1
     margin: float = 1.5  # a newcomer is to be so many times as large as whoever has the tile
     gap: float = 0.08  # sides are exchanged when people have crossed by this share of the frame
+    reserve: float = 1.0  # seconds that a tile is kept for who was lost, before somebody else gets it
     smallest: float = 0.4  # ignore faces below this share of the largest one's height, 0..1
 
     def __post_init__(self) -> None:
@@ -34,6 +35,8 @@ class ReidOffConfig(NodeConfig):
                 raise ValueError(f"{name} is {getattr(self, name):g}; it goes from 0 to 1")
         if self.smoothing == 0:
             raise ValueError("smoothing is 0; it is above 0 (1 takes each position as it is)")
+        if self.reserve < 0:
+            raise ValueError(f"reserve is {self.reserve:g}; it is 0 seconds or more")
         if self.margin < 1:
             raise ValueError(f"margin is {self.margin:g}; it is at least 1")
 
@@ -45,7 +48,11 @@ class ReidOff(Node[ReidOffConfig]):
     def __init__(self, config: ReidOffConfig) -> None:
         super().__init__(config)
         self._sides = Sides(
-            len(config.layout.tiles), smoothing=config.smoothing, margin=config.margin, gap=config.gap
+            len(config.layout.tiles),
+            smoothing=config.smoothing,
+            margin=config.margin,
+            gap=config.gap,
+            reserve=config.reserve,
         )
         self._owed: list[tuple[Tracks, Cuts]] = []
         self._past: list[dict[int, float]] = []  # heights by track, of the frames before in the scene
@@ -79,7 +86,7 @@ class ReidOff(Node[ReidOffConfig]):
 
     def _answer(self) -> People:
         coming = [row for tracks, cuts in self._owed for row in _rows(tracks, cuts)]
-        tracks, _ = self._owed.pop(0)
+        tracks, times = self._owed.pop(0)
         sides = np.full(len(tracks.ids), NO_SIDE, np.int64)
         for i, span in enumerate(spans(tracks.counts)):
             cut, now = coming[i]
@@ -93,7 +100,7 @@ class ReidOff(Node[ReidOffConfig]):
                 for track, x in zip(tracks.ids[span], middles, strict=True)
                 if weights[int(track)] >= self.config.smallest * max(weights.values())
             ]
-            chosen = self._sides.step(seen)
+            chosen = self._sides.step(seen, float(times.seconds[i]))
             sides[span] = [chosen.get(int(track), NO_SIDE) for track in tracks.ids[span]]
             self._past = [*self._past, now][-self.config.window :] if self.config.window else []
             if not now:
