@@ -22,6 +22,7 @@ from dualface.app import main
 from dualface.sentences import problems_of
 
 Run = Callable[..., int]
+LONG = "가" * 82 + "12.mp4"  # takes no more than five bytes more
 GRAPH = """
 defaults: [/node/decode@nodes.decode: auto, /node/encode@nodes.encode: auto, _self_]
 name: copy
@@ -131,6 +132,10 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
         (["~input"], "there is nothing to take away"),
         (["input=a.mp4", "output=/proc/x.mp4"], "the folder /proc cannot be written to"),
         (["input=a.mp4", "output=/proc/new/x.mp4"], "the folder /proc/new cannot be made"),
+        (["input=a.mp4", f"output={'한' * 84}.mp4"], "has 256 bytes; a name has at most 255"),
+        (["input=a.mp4", f"output={'한' * 86}/a.mp4"], "has 258 bytes"),
+        (["input=a.mp4", f"output={'a/' * 2000}a.mp4"], "4000 are the most"),
+        ([f"input={LONG}", "output=made/{name}_dual.mp4"], "_dual.mp4 has 257 bytes"),
         (["input=a.mp4", "hydra.run.dir=/proc/new"], "the run folder /proc/new cannot be written"),
         (["-m", "input=a.mp4", "hydra.sweep.dir=/proc/new"], "the run folder /proc/new cannot be written"),
     ],
@@ -140,6 +145,7 @@ def test_a_wrong_request_is_one_sentence_and_starts_nothing(
 ) -> None:
     make(tmp_path / "a.mp4")
     make(tmp_path / "b.mp4")
+    make(tmp_path / LONG)
     (tmp_path / "there.mp4").write_text("mine")
     (tmp_path / "empty").mkdir()
     (tmp_path / "conf" / "experiment").mkdir()
@@ -154,6 +160,12 @@ def test_a_wrong_request_is_one_sentence_and_starts_nothing(
     assert not (tmp_path / "outputs").exists()
     assert not (tmp_path / "x.mp4").exists()
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_name_that_only_its_suffix_makes_too_long(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    make(Path("a.mp4"))
+    assert main(["input=a.mp4", "graph=inspect", "record=true", f"output={'a' * 245}.mp4"]) == 2
+    assert "a.people.jsonl has 258 bytes; a name has at most 255" in said(capsys)
 
 
 def test_what_is_wrong_in_different_places_is_told_at_once(

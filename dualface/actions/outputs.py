@@ -13,7 +13,9 @@ from dualface.graph.dag import Graph
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
-from dualface.graph.running.outputs import writer_of
+from dualface.graph.running.outputs import NAME_MAX, writer_of
+
+PATH_MAX = 4000  # bytes in a path; systems take 4095, and a temporary name is longer than its final one
 
 
 def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
@@ -38,7 +40,9 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
                     Problem("same-output", "output", message, "Use {name} or {index} in output=.")
                 )
             owners[real] = job
-            if real in inputs or any(_same(path, other.input) for other in jobs):
+            if too_long := _too_long(path):
+                problems.append(too_long)
+            elif real in inputs or any(_same(path, other.input) for other in jobs):
                 message = f"{path} is one of the inputs, and inputs are never overwritten."
                 problems.append(Problem("output-is-input", "output", message, "Choose another output=."))
             elif path.is_dir():
@@ -55,6 +59,20 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
         problems += _make_folders(dict.fromkeys(path.parent for path in outputs))
     if problems:
         raise RequestError(dict.fromkeys(problems))
+
+
+def _too_long(path: Path) -> Problem | None:
+    """The problem with a name that no file system here takes, counted because whoever asks about
+    such a file gets an error in place of "no"."""
+    hint = "Choose a shorter output=."
+    for part in path.parts:
+        if (size := len(os.fsencode(part))) > NAME_MAX:
+            most = f"a name has at most {NAME_MAX} (a Hangul letter takes 3)"
+            return Problem("long-name", "output", f"the name {part} has {size} bytes; {most}.", hint)
+    if (size := len(os.fsencode(path.absolute()))) > PATH_MAX:
+        message = f"the path {path} has {size} bytes; {PATH_MAX} are the most."
+        return Problem("long-name", "output", message, hint)
+    return None
 
 
 def _make_folders(folders: Iterable[Path]) -> list[Problem]:
