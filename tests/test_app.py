@@ -162,6 +162,23 @@ def test_a_wrong_request_is_one_sentence_and_starts_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_what_a_killed_run_left_half_replaced_is_put_right(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "a.mp4")
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    earlier = tmp_path / f".x.earlier-{child.pid}.mp4"
+    earlier.write_text("mine")
+    assert run("input=a.mp4", "output=x.mp4") == 2  # the name is not free
+    assert "x.mp4: a run was killed while it replaced this file; the earlier one is back." in said(capsys)
+    assert (tmp_path / "x.mp4").read_text() == "mine"
+    earlier.write_text("mine")
+    assert run("input=a.mp4", "output=x.mp4", "overwrite=true") == 0
+    assert "what it left beside it is removed" in said(capsys)
+    assert not earlier.exists()
+
+
 def test_a_name_that_only_its_suffix_makes_too_long(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     make(Path("a.mp4"))
     assert main(["input=a.mp4", "graph=inspect", "record=true", f"output={'a' * 245}.mp4"]) == 2

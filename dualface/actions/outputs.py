@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,14 +14,15 @@ from dualface.graph.dag import Graph
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
-from dualface.graph.running.outputs import NAME_MAX, writer_of
+from dualface.graph.running.outputs import NAME_MAX, recover, writer_of
 
 PATH_MAX = 4000  # bytes in a path; systems take 4095, and a temporary name is longer than its final one
 
 
 def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
     """Raise `RequestError` with everything that would go wrong with files and jobs, and make the
-    outputs' folders when nothing would."""
+    outputs' folders when nothing would. What a killed run left half replaced is put right, and
+    told on stderr."""
     problems: list[Problem] = []
     owners: dict[str, Job] = {}
     inputs = {os.path.realpath(job.input): job for job in jobs}
@@ -32,6 +34,9 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
             problems += _written_twice(graph, job)
         for path in dict.fromkeys(path for graph in possible for _, path in _writes(graph, job)):
             outputs[path] = None
+            too_long = _too_long(path)
+            if not too_long and (told := recover(path)):
+                print(told, file=sys.stderr)
             real = os.path.realpath(path)
             if real in owners:
                 other = owners[real]
@@ -40,7 +45,7 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
                     Problem("same-output", "output", message, "Use {name} or {index} in output=.")
                 )
             owners[real] = job
-            if too_long := _too_long(path):
+            if too_long:
                 problems.append(too_long)
             elif real in inputs or any(_same(path, other.input) for other in jobs):
                 message = f"{path} is one of the inputs, and inputs are never overwritten."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 from execute_fakes import FakeConfig, Sink, Source, make_graph, make_job, make_plan, place, run
 
 from dualface.graph.errors import InputError
-from dualface.graph.running.outputs import Outputs
+from dualface.graph.running.outputs import Outputs, recover
 
 CALLS = ("link", "replace", "open")
 
@@ -137,3 +139,52 @@ def test_a_failure_at_any_call_leaves_what_was_there(
             return
         for path in tmp_path.iterdir():
             path.unlink()
+
+
+# Publishes two files over two others and dies, as by SIGKILL, at one of the renames.
+KILLED = """
+import itertools, os, sys
+from pathlib import Path
+from dualface.graph.running.outputs import Outputs, recover
+folder, links, at = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+outputs = Outputs(overwrite=True)
+for name in ("a.mp4", "b.jsonl"):
+    outputs.write_as(folder / name).write_text(f"new {name}")
+count, rename = itertools.count(1), os.replace
+def replace(*names):
+    if next(count) == at:
+        os._exit(9)
+    rename(*names)
+def link(*names):
+    raise OSError(95, "no hard links")
+os.replace = replace
+if links == "no hard links":
+    os.link = link
+outputs.commit()
+"""
+
+
+@pytest.mark.parametrize(("links", "deaths"), [("hard links", 2), ("no hard links", 4)])
+def test_the_next_run_puts_right_what_a_killed_one_left(links: str, deaths: int, tmp_path: Path) -> None:
+    for at in range(1, deaths + 1):
+        for name in NEW:
+            (tmp_path / name).write_text(f"old {name}")
+        command = [sys.executable, "-c", KILLED, str(tmp_path), links, str(at)]
+        assert subprocess.run(command, check=False).returncode == 9
+        missing = [name for name in NEW if not (tmp_path / name).exists()]
+        left = list(tmp_path.glob(".*.earlier-*"))
+        told = [recover(tmp_path / name) for name in NEW]
+        assert len([sentence for sentence in told if sentence]) == len(left)
+        assert not list(tmp_path.glob(".*.earlier-*")), at
+        for name, sentence in zip(NEW, told, strict=True):
+            assert (tmp_path / name).read_text() in (f"old {name}", f"new {name}"), at
+            assert ("the earlier one is back" in sentence) == (name in missing)
+        assert [recover(tmp_path / name) for name in NEW] == ["", ""]
+
+
+def test_a_replacement_that_goes_on_is_left_alone(tmp_path: Path) -> None:
+    earlier = tmp_path / f".a.earlier-{os.getpid()}.mp4"
+    earlier.write_text("old")
+    assert recover(tmp_path / "a.mp4") == ""
+    assert earlier.exists()
+    assert recover(tmp_path / "nowhere" / "a.mp4") == ""

@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from dualface.graph.errors import InputError
-from dualface.graph.running.publish import publish
+from dualface.graph.running.publish import earlier_name, place, publish, remove
 
 NAME_MAX = 255  # bytes in a file name where the file system does not say
 LONG_SUFFIX = 24  # bytes; what is longer is no suffix but a name with a dot in it
@@ -59,6 +59,24 @@ def remove_partials(folder: Path, process: int) -> None:
                     (folder / name).unlink()
 
 
+def recover(path: Path) -> str:
+    """Put right what a run left that was killed while it replaced ``path``: the file of before gets
+    its name back where nothing has that, and goes where something has. A sentence that says so, or
+    "" where there was nothing to do."""
+    path = _real(path)
+    head, tail = _mark(path)
+    done = ""
+    with contextlib.suppress(OSError):
+        for earlier in _leftovers(path.parent, earlier_name(head), tail):
+            try:
+                place(earlier, path)
+                done = "the earlier one is back"
+            except FileExistsError:
+                remove(earlier)
+                done = done or "what it left beside it is removed"
+    return f"{path}: a run was killed while it replaced this file; {done}." if done else ""
+
+
 class Outputs:
     """The files of one job, by the names they will have, which must be free unless ``overwrite``
     is true: free when a node asks, and still when the job is done.
@@ -91,7 +109,8 @@ class Outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
             _check_free(path, self._overwrite)
             head, tail = _mark(path)
-            _remove_leftovers(path.parent, head, tail)
+            for leftover in _leftovers(path.parent, head, tail):
+                remove(leftover)
             temporary = path.parent / f"{head}{os.getpid()}{tail}"
             # Now rather than after a minute's work: may a file be made here at all?
             temporary.open("wb").close()
@@ -209,6 +228,10 @@ def _check_free(path: Path, overwrite: bool) -> None:
         raise InputError(_exists(path))
 
 
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if os.path.islink(path) else path.absolute()
+
+
 def _mark(path: Path) -> tuple[str, str]:
     """What stands before and after the process id in the temporary name."""
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= LONG_SUFFIX else ""
@@ -229,11 +252,9 @@ def _name_max(folder: Path) -> int:
         return NAME_MAX
 
 
-def _remove_leftovers(folder: Path, head: str, tail: str) -> None:
-    for temporary, process in _partials(folder, head, tail):
-        if not psutil.pid_exists(process):
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+def _leftovers(folder: Path, head: str, tail: str) -> list[Path]:
+    """The files with such names whose processes are gone."""
+    return [path for path, process in _partials(folder, head, tail) if not psutil.pid_exists(process)]
 
 
 def _partials(folder: Path, head: str, tail: str) -> list[tuple[Path, int]]:

@@ -23,8 +23,8 @@ def publish(files: Mapping[Path, Path], *, overwrite: bool) -> None:
     with contextlib.ExitStack() as undo:
         for path, temporary in files.items():
             if not overwrite:
-                _place(temporary, path)
-                undo.callback(_remove, path)
+                place(temporary, path)
+                undo.callback(remove, path)
                 continue
             earlier = _set_aside(path, temporary) if len(files) > 1 else None
             if earlier is not None:
@@ -32,13 +32,13 @@ def publish(files: Mapping[Path, Path], *, overwrite: bool) -> None:
                 replaced.append(earlier)
             os.replace(temporary, path)
             if earlier is None:
-                undo.callback(_remove, path)
+                undo.callback(remove, path)
         undo.pop_all()
     for earlier in replaced:
-        _remove(earlier)
+        remove(earlier)
 
 
-def _place(temporary: Path, path: Path) -> None:
+def place(temporary: Path, path: Path) -> None:
     """Rename, but never onto another file."""
     try:
         os.link(temporary, path)
@@ -49,17 +49,16 @@ def _place(temporary: Path, path: Path) -> None:
         try:
             os.replace(temporary, path)
         except OSError:
-            _remove(path)
+            remove(path)
             raise
     else:
-        _remove(temporary)
+        remove(temporary)
 
 
 def _set_aside(path: Path, temporary: Path) -> Path | None:
     """A second, hidden name for what ``path`` holds so far; ``None`` where that is nothing. Where
     there are no hard links the file has only that name until another takes its place."""
-    head, _, tail = temporary.name.rpartition(".partial-")
-    earlier = temporary.with_name(f"{head}.earlier-{tail}")
+    earlier = temporary.with_name(earlier_name(temporary.name))
     try:
         try:
             os.link(path, earlier)
@@ -78,6 +77,16 @@ def _bring_back(earlier: Path, path: Path) -> None:
         earlier.unlink(missing_ok=True)
 
 
-def _remove(path: Path) -> None:
+def earlier_name(temporary: str) -> str:
+    """What a file is called that may have to come back, by the temporary name of its successor.
+
+    >>> earlier_name(".x.partial-12.mp4")
+    '.x.earlier-12.mp4'
+    """
+    return ".earlier-".join(temporary.rsplit(".partial-", 1))
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if that can be."""
     with contextlib.suppress(OSError):
         path.unlink()
