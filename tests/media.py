@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -109,6 +110,8 @@ def make(path: Path, film: Film | None = None) -> Path:
 
 def _track(out: Any, sound: Sound) -> Any:
     track = out.add_stream(sound.codec, rate=sound.rate, layout="stereo")
+    if sound.codec.startswith("wma"):  # which does not open without
+        track.codec_context.bit_rate = 128_000
     if sound.language:
         track.metadata["language"] = sound.language
     if sound.title:
@@ -131,6 +134,27 @@ def _tone(track: Any, sound: Sound) -> list[Any]:
         for ready in resampler.resample(frame):
             packets += track.encode(ready)
     return packets + list(track.encode(None))
+
+
+def boxes(
+    data: bytes, *names: str, change: Callable[[bytes], bytes] = lambda body: body
+) -> tuple[bytes, list[bytes]]:
+    """An MP4's bytes with the bodies of all boxes of a path of ``names`` (the last one's) changed, and
+    those bodies as they were. The index must be at the file's end, for nothing is moved along."""
+    made, found, at = b"", [], 0
+    while at < len(data):
+        size, name = struct.unpack(">I4s", data[at : at + 8])
+        body = data[at + 8 : at + size]
+        if name.decode() == names[0]:
+            if names[1:]:
+                body, inner = boxes(body, *names[1:], change=change)
+                found += inner
+            else:
+                found.append(body)
+                body = change(body)
+        made += struct.pack(">I4s", len(body) + 8, name) + body
+        at += size
+    return made, found
 
 
 @dataclass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from dualface.nodes.decode.probe import codec_name
@@ -31,7 +33,7 @@ class Media:
     templates after the decoder may have finished; the last to let go closes it.
     """
 
-    __slots__ = ("__weakref__", "chapters", "container", "metadata", "tracks", "video_index")
+    __slots__ = ("__weakref__", "_lengths", "chapters", "container", "metadata", "tracks", "video_index")
 
     def __init__(self, container: Any, video: Any) -> None:
         self.container = container
@@ -43,6 +45,8 @@ class Media:
         )
         self.metadata: dict[str, str] = dict(container.metadata)
         self.chapters: list[Any] = container.chapters()
+        # Packets come in the order of decoding, which is never further from that of showing.
+        self._lengths: deque[tuple[int, Fraction]] = deque(maxlen=16)
         weakref.finalize(self, container.close)
 
     def read(self, video: Any, aside: list[Any]) -> Iterator[Any]:
@@ -51,6 +55,14 @@ class Media:
         wanted = [video, *(t.stream for t in self.tracks if t.kind in ("audio", "subtitle"))]
         for packet in self.container.demux(wanted):
             if packet.stream.index == video.index:
+                if packet.pts is not None and packet.duration and not packet.is_discard:
+                    self._lengths.append((packet.pts, packet.duration * packet.time_base))
                 yield packet
             elif packet.size:
                 aside.append(packet)
+
+    @property
+    def last_length(self) -> Fraction | None:
+        """How long the last of the pictures that were read is shown, in seconds; ``None`` where
+        the source does not say."""
+        return max(self._lengths)[1] if self._lengths else None

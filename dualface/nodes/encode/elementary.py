@@ -56,14 +56,14 @@ class Elementary:
         if video.rotation:
             self.stream.set_display_rotation(-video.rotation)
         self._base = video.time_base
-        # Only for the last picture: containers count the others from one to the next.
-        self._duration = max(1, round(1 / (video.frame_rate or Fraction(30)) / video.time_base))
+        self._usual = max(1, round(1 / (video.frame_rate or Fraction(30)) / video.time_base))
 
-    def packet(self, data: bytes, pts: int, key: bool) -> Iterator[Any]:
-        """Packets to write for one picture, shown at ``pts`` and decoded in the order of showing."""
+    def packet(self, data: bytes, pts: int, key: bool, length: int = 0) -> Iterator[Any]:
+        """Packets to write for one picture, shown at ``pts`` for ``length`` (0: as usual) and decoded
+        in the order of showing."""
         packet = av.Packet(data)
         packet.pts = packet.dts = pts
-        packet.time_base, packet.duration, packet.is_keyframe = self._base, self._duration, key
+        packet.time_base, packet.duration, packet.is_keyframe = self._base, length or self._usual, key
         for ready in self._filter.filter(packet):
             ready.stream, ready.time_base = self.stream, self._base
             yield ready

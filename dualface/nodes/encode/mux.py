@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.bitstream import BitStreamFilterContext
 
 from dualface.graph.errors import InputError
 from dualface.graph.job import Job
@@ -23,13 +24,17 @@ CHOICES = (".mp4", ".mov", ".mkv")  # in the order in which they are recommended
 # Tags that describe the old file, not what it shows.
 STALE = ("duration", "_statistics", "bps", "number_of_")
 STALE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
+# Sound of Windows, which Matroska holds as A_MS/ACM; libavformat does, but does not say so.
+ACM = frozenset("wmav1 wmav2 wmapro wmalossless wmavoice adpcm_ms adpcm_ima_wav gsm_ms truespeech".split())
+RUN_IN = 0.1  # seconds; sound that is hidden for less is what its decoder needs to start, not cut off
 
 
 @functools.cache
 def holds(suffix: str) -> frozenset[str]:
     """FFmpeg's names of the codecs that a container of this suffix can hold, asked of libavformat."""
     with av.open(io.BytesIO(), "w", format=FORMATS[suffix]) as empty:
-        return frozenset(av.Codec(name).canonical_name for name in _known(empty.supported_codecs))
+        told = frozenset(av.Codec(name).canonical_name for name in _known(empty.supported_codecs))
+    return told | ACM if suffix == ".mkv" else told
 
 
 def _known(names: Iterable[str]) -> Iterator[str]:
@@ -61,17 +66,18 @@ def check_output(job: Job, audio: bool) -> tuple[str, ...]:
     for stream in job.streams:
         known = stream.kind == "audio" and stream.codec != "unknown"
         if audio and known and stream.codec not in holds(suffix):
-            if others := holders(stream.codec):
-                said = f"{suffix} cannot hold the source's {stream.codec} sound; {others} can"
-            else:
-                # Matroska holds more (Windows Media, ...), which PyAV refuses to copy.
-                said = (
-                    f"{stream.codec} sound cannot be copied to any file that is written here; turn it into "
-                    "another first (ffmpeg -i IN -map 0 -c copy -c:a flac OUT.mkv), or leave it out with "
-                    "graph.nodes.encode.audio=none"
-                )
-            problems.append(f"{job.output}: {said}")
+            others = holders(stream.codec)
+            said = f"{suffix} cannot hold the source's {stream.codec} sound; {others} can"
+            problems.append(f"{job.output}: {said if others else _nowhere(stream.codec)}")
     return tuple(dict.fromkeys(problems))
+
+
+def _nowhere(codec: str) -> str:
+    return (
+        f"neither {', '.join(CHOICES[:-1])} nor {CHOICES[-1]} can hold the source's {codec} sound; turn it "
+        "into another first (ffmpeg -i IN -map 0 -c copy -c:a flac OUT.mkv), or leave it out with "
+        "graph.nodes.encode.audio=none"
+    )
 
 
 class Output:
@@ -96,6 +102,8 @@ class Output:
             )
         self.copies: dict[int, Any] = {}
         self.damaged = 0  # packets that could not be copied
+        self.begun: set[int] = set()  # tracks of which something was met that is shown
+        self.hidden: set[int] = set()  # those whose cut-off beginning was told of
         self.lines: dict[int, Timeline] = {}
 
     def carry(self, media: Media, audio: bool) -> None:
@@ -119,7 +127,8 @@ class Output:
         if track.codec not in holds(self.suffix):
             return False
         try:
-            copy = self.container.add_stream_from_template(track.stream)
+            add = self._add_acm if track.codec in ACM else self.container.add_stream_from_template
+            copy = add(track.stream)
         except (ValueError, av.error.FFmpegError):
             return False
         if track.kind == "audio":
@@ -133,6 +142,16 @@ class Output:
         self.copies[track.index] = copy
         return True
 
+    def _add_acm(self, template: Any) -> Any:
+        """A stream for sound that libavformat writes without having said that it would: it is asked
+        for another codec, and what the source's headers say is put in its place."""
+        if template.codec_context.codec_tag[2:].strip("\0"):  # not Windows' tag, by which ACM knows it
+            raise InputError(f"{self.final}: {_nowhere(template.codec_context.codec.canonical_name)}")
+        stream = self.container.add_mux_stream("pcm_s16le")
+        BitStreamFilterContext("null", template, stream)
+        stream.time_base = template.time_base
+        return stream
+
     def _left(self, track: Track) -> str:
         others = holders(track.codec) if track.kind == "subtitle" else ""
         if track.kind == "attachment":
@@ -143,7 +162,7 @@ class Output:
         """Write packets of the source as they are."""
         for packet in packets:
             stream = self.copies.get(packet.stream.index)
-            if stream is None:
+            if stream is None or self._cut_off(packet):
                 continue
             try:
                 with self._told():
@@ -155,6 +174,24 @@ class Output:
                 self.damaged += 1
                 if self.damaged == 1:
                     self.notice(f"a {stream.type} packet is damaged; such packets are left out")
+
+    def _cut_off(self, packet: Any) -> bool:
+        """Whether the source's edit list keeps this packet from being shown. MP4 and MOV hide what is
+        before 0 as the source does; Matroska cannot, and gets only the last packet of it, without
+        which the first that is heard would not decode whole."""
+        index, pts, length = packet.stream.index, packet.pts, packet.duration or 0
+        if not packet.is_discard or pts is None:
+            self.begun.add(index)
+            return False
+        if index in self.begun or pts >= 0:
+            return True
+        if self.suffix != ".mkv" or pts + 2 * length > 0:
+            return False
+        if pts * packet.time_base < -RUN_IN and index not in self.hidden:
+            self.hidden.add(index)
+            what = f"the source hides the beginning of its {packet.stream.type} track {index} (edit list)"
+            self.notice(f"{what}, which {self.suffix} cannot: it is cut off there, to the packet")
+        return True
 
     def _fresh(self, packet: Any, stream: Any) -> Any:
         """The same bytes in a packet of our own: others may be writing this one too."""

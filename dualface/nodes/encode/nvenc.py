@@ -128,7 +128,11 @@ class Nvenc(Written[NvencConfig]):
             if self.stream is None:
                 self._start(one)
             assert self.stream is not None
-            self.output.write(self.stream.packet(one.data, self.times.pop(one.index), one.key))
+            assert self.video is not None
+            pts, after = self.times.pop(one.index), self.times.get(one.index + 1)
+            last = round((self.media.last_length or 0) / self.video.time_base)
+            length = last if after is None else after - pts
+            self.output.write(self.stream.packet(one.data, pts, one.key, length))
 
     def _start(self, first: Coded) -> None:
         """Give the output its streams, the pictures' first."""

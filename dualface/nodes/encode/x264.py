@@ -10,6 +10,7 @@ from typing import Any, Literal
 import av
 import cv2
 import numpy as np
+from av.codec.context import Flags
 
 from dualface.graph.node import Context, Needs
 from dualface.graph.registry import node
@@ -56,6 +57,8 @@ class X264(Written[X264Config]):
     def open(self, context: Context) -> None:
         super().open(context)
         self.encoder: Any = None
+        self.media: Any = None
+        self.waiting: Any = None  # the picture before, until it is known how long it is shown
 
     def process(self, frames: Frames[NV12, Cpu], source: Source) -> None:
         assert self.output is not None
@@ -63,20 +66,28 @@ class X264(Written[X264Config]):
             self._start(frames, source)
         self.output.copy(source.packets)
         for picture, pts in zip(frames.data, frames.pts.tolist(), strict=True):
-            frame = as_frame(upright(picture, frames.video.rotation))
-            frame.pts, frame.time_base = pts, self.time_base
-            self.output.write(self.encoder.encode(frame))
+            if self.waiting is not None:
+                self._encode(pts - self.waiting.pts)
+            self.waiting = as_frame(upright(picture, frames.video.rotation))
+            self.waiting.pts, self.waiting.time_base = pts, self.time_base
 
     def finish(self) -> Iterator[None]:
         if self.output is not None and self.encoder is not None:
+            self._encode(round((self.media.last_length or 0) / self.time_base))
             self.output.write(self.encoder.encode(None))
             self.output.finish()
             self.output = None
         return iter(())
 
     def close(self) -> None:
-        self.encoder = None
+        self.encoder = self.waiting = self.media = None
         super().close()
+
+    def _encode(self, length: int) -> None:
+        """Encode the picture that waits, which is shown for ``length`` (0: nobody knows)."""
+        assert self.output is not None
+        self.waiting.duration = length
+        self.output.write(self.encoder.encode(self.waiting))
 
     def _start(self, frames: Frames[NV12, Cpu], source: Source) -> None:
         assert self.output is not None
@@ -85,7 +96,7 @@ class X264(Written[X264Config]):
         height = rows * 2 // 3
         if video.rotation in (90, 270):
             width, height = height, width
-        self.time_base = video.time_base
+        self.time_base, self.media = video.time_base, source.media
         stream = self.output.container.add_stream(
             "libx264",
             rate=video.frame_rate or Fraction(30),
@@ -101,6 +112,7 @@ class X264(Written[X264Config]):
         # the other stages, gained nothing.
         stream.codec_context.thread_count = max(1, self.context.threads)
         stream.codec_context.thread_type = "FRAME"
+        stream.codec_context.flags |= Flags.frame_duration
         stream.disposition = av.stream.Disposition.default
         self.encoder = stream
         self.output.carry(source.media, config.audio == "copy")
