@@ -16,9 +16,10 @@ from dualface.conformance import check_node
 from dualface.graph.errors import InputError
 from dualface.graph.job import Job, Stream
 from dualface.graph.types import Frames, Source, Video
+from dualface.nodes.decode.pixels import upright
 from dualface.nodes.decode.probe import probe
 from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
-from dualface.nodes.encode.x264 import X264, X264Config, as_frame, options, upright
+from dualface.nodes.encode.x264 import X264, X264Config, as_frame, options
 
 
 def job_for(output: str, *codecs: str) -> Job:

@@ -7,10 +7,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
+from av.bitstream import BitStreamFilterContext
 from media import Film, Sound, boxes, copy, make, seconds, tracks, video_times
 
 from dualface.graph.errors import InputError
+from dualface.graph.types import Frames
 
 ELST = ("moov", "trak", "edts", "elst")
 
@@ -99,3 +102,81 @@ def test_sound_of_windows_under_another_name_is_refused(tmp_path: Path) -> None:
     source.write_bytes(source.read_bytes().replace(b"twos", b"ms\0\2"))
     with pytest.raises(InputError, match="can hold the source's adpcm_ms sound"):
         copy(source, tmp_path / "out.mkv")
+
+
+def joined(folder: Path, *films: Film, turned: int | None = None) -> Path:
+    """Recordings one after the other in a stream; the pictures of the last say that they are ``turned``."""
+    parts = []
+    for k, film in enumerate(films):
+        part = make(folder / f"{k}.ts", film)
+        if turned is not None and k + 1 == len(films):
+            turn = f"h264_metadata=display_orientation=insert:rotate={-turned}"
+            part = filtered(part, folder / "turned.ts", turn)
+        parts.append(part.read_bytes())
+    (folder / "joined.ts").write_bytes(b"".join(parts))
+    return folder / "joined.ts"
+
+
+def filtered(source: Path, target: Path, description: str) -> Path:
+    with av.open(str(source)) as film, av.open(str(target), "w") as out:
+        stream = film.streams.video[0]
+        change = BitStreamFilterContext(description, stream)
+        copy_ = out.add_stream_from_template(stream)
+        for packet in film.demux(stream):
+            for ready in change.filter(packet) if packet.size else ():
+                ready.stream = copy_
+                out.mux(ready)
+    return target
+
+
+def part(k: int, size: tuple[int, int], **about: object) -> Film:
+    """20 pictures of a broadcast that was switched on when it was a minute old."""
+    return Film(
+        size=size, times=range(1800 + k * 20, 1800 + k * 20 + 20), options={"bf": "3", "crf": "5"}, **about
+    )
+
+
+def edges(frames: Frames, n: int) -> tuple[int, int, int, int]:
+    """How many lines are black at the left, the top, the right and the bottom of a picture."""
+    rows = frames.data.shape[1] * 2 // 3
+    lit = frames.data[n, :rows] > 25
+    down, across = np.flatnonzero(lit.any(axis=1)), np.flatnonzero(lit.any(axis=0))
+    width = frames.data.shape[2]
+    return (across[0], down[0], width - 1 - across[-1], rows - 1 - down[-1])
+
+
+CHANGES = [
+    ((320, 240), {}, {}, (0, 0, 0, 0), "320x240; they are fitted into the first size"),
+    ((160, 90), {}, {}, (0, 14, 0, 16), "160x90; they are fitted into the first size with bars"),
+    ((90, 120), {}, {}, (34, 0, 36, 0), "90x120; they are fitted into the first size with bars"),
+    ((160, 120), {"aspect": Fraction(4, 3)}, {}, (0, 14, 0, 16), "160x120 of 4:3 pixels; they"),
+    ((160, 120), {}, {"turned": 90}, (34, 0, 36, 0), "160x120 turned by 90 degrees; they"),
+    ((120, 160), {}, {"turned": 270}, (0, 0, 0, 0), "120x160 turned by 270 degrees; they"),
+]
+
+
+@pytest.mark.parametrize(("size", "about", "turn", "bars", "said"), CHANGES)
+def test_a_change_of_shape_is_fitted_with_bars(
+    tmp_path: Path,
+    size: tuple[int, int],
+    about: dict[str, Fraction],
+    turn: dict[str, int],
+    bars: tuple[int, ...],
+    said: str,
+) -> None:
+    source = joined(tmp_path, part(0, (160, 120)), part(1, size, **about), **turn)
+    ran = copy(source, tmp_path / "out.mp4", batch=40)
+    (frames,) = ran.batches
+    assert len(frames) == 40
+    assert {edges(frames, n) for n in range(20)} == {(0, 0, 0, 0)}
+    for n in range(20, 40):
+        assert edges(frames, n) == pytest.approx(bars, abs=2), n
+    (notice,) = [e.message for e in ran.events if "change from" in e.message]
+    assert notice.startswith(f"at 0:00.7 the pictures change from 160x120 to {said}")
+
+
+def test_a_shape_that_comes_back_is_told_once(tmp_path: Path) -> None:
+    sizes = [(160, 120), (160, 90), (160, 120), (160, 90)]
+    ran = copy(joined(tmp_path, *(part(k, size) for k, size in enumerate(sizes))), batch=80)
+    assert [bool(edges(ran.batches[0], n)[1]) for n in (5, 25, 45, 65)] == [False, True, False, True]
+    assert ran.said("notice").count("change from") == 1

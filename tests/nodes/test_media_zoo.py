@@ -176,19 +176,6 @@ def test_pixel_aspect_is_kept(tmp_path: Path) -> None:
     assert again.video.pixel_aspect == Fraction(16, 11)
 
 
-def test_a_change_of_size_is_scaled_to_the_first(tmp_path: Path) -> None:
-    parts = [
-        make(tmp_path / f"{w}.ts", Film(size=(w, h), times=range(k * 10, k * 10 + 10)))
-        for k, (w, h) in enumerate([(160, 120), (320, 240)])
-    ]
-    source = tmp_path / "both.ts"
-    source.write_bytes(b"".join(p.read_bytes() for p in parts))
-    ran = copy(source, tmp_path / "out.mp4")
-    assert {f.data.shape[1:] for f in ran.batches} == {(180, 160)}
-    assert sum(len(f) for f in ran.batches) == 20
-    assert "320x240; they are scaled to the first size, 160x120" in ran.said("notice")
-
-
 def test_chapters_and_tags(tmp_path: Path) -> None:
     film = Film(chapters=[(0, 0.3, "Hello"), (0.3, 0.6, "Bye")], tags={"title": "둘이서", "artist": "A & B"})
     source = make(tmp_path / "talk.mkv", film)

@@ -1,4 +1,4 @@
-"""Any decoded picture to NV12, straight into a batch."""
+"""Any decoded picture to NV12, straight into a batch; NV12 turned."""
 
 from __future__ import annotations
 
@@ -85,3 +85,17 @@ def _ranges(frame: Any, color: Color) -> tuple[ColorRange, ColorRange]:
 def _rows(plane: Any, rows: int, columns: int) -> Pixels:
     """The visible part of a plane, as a view."""
     return np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:rows, :columns]
+
+
+TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def upright(picture: Pixels, rotation: int) -> Pixels:
+    """An NV12 picture turned clockwise by ``rotation`` degrees (0, 90, 180 or 270)."""
+    if rotation == 0:
+        return picture
+    rows, width = picture.shape
+    height = rows * 2 // 3
+    luma = cv2.rotate(picture[:height], TURNS[rotation])
+    chroma = cv2.rotate(picture[height:].reshape(height // 2, width // 2, 2), TURNS[rotation])
+    return np.concatenate([luma, chroma.reshape(-1, luma.shape[1])])

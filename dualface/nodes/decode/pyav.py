@@ -18,6 +18,7 @@ from dualface.nodes.clock import clock
 from dualface.nodes.decode.color import HDR
 from dualface.nodes.decode.pixels import ToNv12
 from dualface.nodes.decode.probe import UNDECODABLE, duration, orientation, video_of, video_stream
+from dualface.nodes.decode.shape import Fitted, Shape, Shapes
 from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
 from dualface.nodes.decode.timeline import Timeline
@@ -55,11 +56,12 @@ class PyavDecode(Node[PyavConfig]):
         self.stream.codec_context.thread_count = max(1, context.threads)
         self.stream.codec_context.thread_type = "AUTO"
         self.expected = duration(container, self.stream)
+        self.begin = max(0, container.start_time or 0) / av.time_base
         self.packets: list[Any] = []
         self.ahead: Any = None
+        self.others: dict[Shape, Fitted] = {}
         self.total = 0
         self.damaged = 0
-        self.resized = False
         self.frames = self._frames(self.media)
 
     def process(self) -> Decoded[NV12, Cpu] | None:
@@ -74,8 +76,8 @@ class PyavDecode(Node[PyavConfig]):
         data, pts = self.pool.take(self.context.batch), np.empty(self.context.batch, np.int64)
         n = 0
         while frame is not None and n < self.context.batch:
-            self._write(frame, data[n])
             pts[n] = self.timeline.place(frame.pts, frame.dts)
+            self._write(frame, data[n])
             n += 1
             frame = next(self.frames, None)
         self.ahead = frame
@@ -130,6 +132,7 @@ class PyavDecode(Node[PyavConfig]):
         self.video = video_of(self.stream, frame)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
         self.convert = ToNv12(self.video, max(1, self.context.threads))
+        self.shapes = Shapes(self.video, self.stream)
         self.pool = FramePool(self.convert.even_height, self.convert.even_width, self.context.batch)
         _, left_out = orientation(frame)
         if left_out:
@@ -149,14 +152,18 @@ class PyavDecode(Node[PyavConfig]):
             self._emit("notice", f"the video is interlaced; {combs}")
 
     def _write(self, frame: Any, target: Pixels) -> None:
-        if not self.resized and (frame.width, frame.height) != (self.video.width, self.video.height):
-            self.resized = True
+        before, shape = self.shapes.last, self.shapes.of(frame)
+        if shape == self.shapes.first:
+            self.convert.write(frame, target)
+            return
+        if shape not in self.others:
+            fitted = Fitted(shape, self.video, max(1, self.context.threads))
+            self.others[shape] = fitted
+            done = f"fitted into the first size{' with bars' if fitted.bars else ''}"
             self._emit(
-                "notice",
-                f"from {self._now()} the pictures are {frame.width}x{frame.height}; they are scaled to the "
-                f"first size, {self.video.width}x{self.video.height}",
+                "notice", f"at {self._now()} the pictures change from {before} to {shape}; they are {done}"
             )
-        self.convert.write(frame, target)
+        self.others[shape].write(frame, target)
 
     def _end(self) -> None:
         if self.timeline.repaired:
@@ -179,7 +186,8 @@ class PyavDecode(Node[PyavConfig]):
         return float((self.timeline.last or 0) * self.video.time_base)
 
     def _now(self) -> str:
-        return clock(self._seconds())
+        """As players count: from the beginning of the file, which in a broadcast is not 0."""
+        return clock(self._seconds() - self.begin)
 
     def _emit(self, kind: str, message: str) -> None:
         self.context.emit(Event(kind, message, self.context.name, self.total))

@@ -25,7 +25,10 @@ CHOICES = (".mp4", ".mov", ".mkv")  # in the order in which they are recommended
 STALE = ("duration", "_statistics", "bps", "number_of_")
 STALE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "vendor_id"}
 # Sound of Windows, which Matroska holds as A_MS/ACM; libavformat does, but does not say so.
-ACM = frozenset("wmav1 wmav2 wmapro wmalossless wmavoice adpcm_ms adpcm_ima_wav gsm_ms truespeech".split())
+ACM = {
+    "wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice",
+    "adpcm_ms", "adpcm_ima_wav", "gsm_ms", "truespeech",
+}  # fmt: skip
 RUN_IN = 0.1  # seconds; sound that is hidden for less is what its decoder needs to start, not cut off
 
 

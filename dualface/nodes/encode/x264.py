@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import av
-import cv2
 import numpy as np
 from av.codec.context import Flags
 
@@ -17,6 +16,7 @@ from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
 from dualface.nodes.buffers import Pixels
 from dualface.nodes.decode.color import MATRIX, PRIMARIES, RANGE, TRANSFER, number
+from dualface.nodes.decode.pixels import upright
 from dualface.nodes.encode.written import Written, WrittenConfig
 
 Preset = Literal[
@@ -153,17 +153,3 @@ def as_frame(picture: Pixels) -> Any:
         lines = np.frombuffer(memoryview(plane), np.uint8)[: plane.line_size * part.shape[0]]
         lines.reshape(part.shape[0], plane.line_size)[:, :width] = part
     return frame
-
-
-TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-
-
-def upright(picture: Pixels, rotation: int) -> Pixels:
-    """An NV12 picture turned clockwise by ``rotation`` degrees (0, 90, 180 or 270)."""
-    if rotation == 0:
-        return picture
-    rows, width = picture.shape
-    height = rows * 2 // 3
-    luma = cv2.rotate(picture[:height], TURNS[rotation])
-    chroma = cv2.rotate(picture[height:].reshape(height // 2, width // 2, 2), TURNS[rotation])
-    return np.concatenate([luma, chroma.reshape(-1, luma.shape[1])])
