@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from media import Film, Sound, boxes, copy, make, seconds, tracks, video_times
 
 from dualface.graph.errors import InputError
 from dualface.graph.types import Frames
+from dualface.nodes.decode.ending import cut
+from dualface.nodes.decode.probe import probe
 
 ELST = ("moov", "trak", "edts", "elst")
 
@@ -180,3 +183,72 @@ def test_a_shape_that_comes_back_is_told_once(tmp_path: Path) -> None:
     ran = copy(joined(tmp_path, *(part(k, size) for k, size in enumerate(sizes))), batch=80)
     assert [bool(edges(ran.batches[0], n)[1]) for n in (5, 25, 45, 65)] == [False, True, False, True]
     assert ran.said("notice").count("change from") == 1
+
+
+def shortened(source: Path, size: int) -> Path:
+    short = source.with_name(f"short{source.suffix}")
+    short.write_bytes(source.read_bytes()[:size])
+    return short
+
+
+LONG = Film(times=range(300), options={"bf": "0"}, sounds=[Sound(seconds=10)])
+LIVE = replace(LONG, muxing={"live": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "film"),
+    [("a.ts", LONG), ("a.m2ts", LONG), ("a.mkv", LIVE), ("a.mkv", LONG), ("a.avi", LONG)],
+)
+def test_a_file_that_was_cut_off_says_so(tmp_path: Path, name: str, film: Film) -> None:
+    source = make(tmp_path / name, film)
+    whole = source.stat().st_size
+    assert copy(source, keep=False).said("warning") == ""
+    for size in (whole // 2 - 45, whole * 2 // 3 + 1, whole - 150):
+        ran = copy(shortened(source, size), keep=False)
+        (told,) = [e.message for e in ran.events if e.kind == "warning"]
+        assert "it was probably cut off while being copied or recorded" in told
+        assert ("in the middle of a packet" in told) == ("breaks off" not in told)
+
+
+def test_a_film_is_not_called_cut_off_for_a_long_last_picture(tmp_path: Path) -> None:
+    source = make(tmp_path / "slides.mp4", Film(times=range(60), options={"bf": "0"}))
+    lengths = struct.pack(">IIIIII", 0, 2, 59, 512, 1, 512 + 5 * 15_360)
+    data, _ = boxes(
+        source.read_bytes(), "moov", "trak", "mdia", "minf", "stbl", "stts", change=lambda _: lengths
+    )
+
+    def longer(header: bytes) -> bytes:
+        (length,) = struct.unpack(">I", header[16:20])
+        return header[:16] + struct.pack(">I", length + 5 * 15_360) + header[20:]
+
+    data, _ = boxes(data, "moov", "trak", "mdia", "mdhd", change=longer)
+    data, _ = boxes(data, "moov", "trak", "edts", change=lambda _: b"")
+    source.write_bytes(data)
+    ran = copy(source, tmp_path / "out.mp4")
+    assert ran.job.duration == 7
+    assert ran.said("warning") == ""
+    assert probe(tmp_path / "out.mp4", output=tmp_path / "x.mp4", name="x").duration == pytest.approx(
+        7, abs=0.07
+    )
+
+
+@pytest.mark.parametrize("size", [188, 192, 204])
+def test_any_size_of_transport_packets(tmp_path: Path, size: int) -> None:
+    packets = [bytes([0x47]) + bytes(187)] * 40
+    padded = [bytes(4) + p if size == 192 else p + bytes(size - 188) for p in packets]
+    path = tmp_path / "a.ts"
+    for data, broken in ((b"".join(padded), False), (b"".join(padded)[:-1], True), (b"?" * 999, False)):
+        path.write_bytes(data)
+        assert cut(str(path), "mpegts") is broken
+    assert not cut(str(path), "mov,mp4,m4a,3gp,3g2,mj2")
+
+
+def test_the_end_of_what_was_written_live(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    endless = b"\x01" + b"\xff" * 7
+    block = bytes.fromhex("a3 84") + bytes(4)
+    whole = b"\x1a\x45\xdf\xa3\x80" + b"\x18\x53\x80\x67" + endless
+    whole += (b"\x1f\x43\xb6\x75" + endless + block * 3) * 2
+    for data, broken in ((whole, False), (whole[:-1], True), (whole[:-5], True), (whole + bytes(40), False)):
+        path.write_bytes(data)
+        assert cut(str(path), "matroska,webm") is broken

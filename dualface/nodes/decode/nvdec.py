@@ -25,8 +25,9 @@ from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
 from dualface.hw.cuda import context_of, stream_of
+from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.feed import feed
-from dualface.nodes.decode.probe import UNDECODABLE, video_stream
+from dualface.nodes.decode.probe import UNDECODABLE, duration, video_stream
 from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
 from dualface.nodes.decode.timeline import Timeline
@@ -85,6 +86,7 @@ class Nvdec(Node[NvdecConfig]):
         try:
             self.stream = video_stream(container, name)
             self.media = Media(container, self.stream)
+            self.expected = duration(container, self.stream)
         except BaseException:
             container.close()
             raise
@@ -162,6 +164,17 @@ class Nvdec(Node[NvdecConfig]):
             if lost := self.fed.total():
                 self.context.count("damaged", lost)
                 self._emit("warning", f"{lost} pictures did not decode")
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        assert self.media is not None
+        if self.timeline.last is None or self.context.stopping():
+            return
+        base = self.video.time_base
+        length = self.media.last_length or self.timeline.step * base
+        came = (self.timeline.last - (self.stream.start_time or 0)) * base + length
+        if told := broken_off(self.context.job.input, self.media, float(came), self.expected):
+            self._emit("warning", told)
 
     def _keep(self, surfaces: list[Any]) -> None:
         for surface in surfaces:

@@ -16,12 +16,13 @@ from dualface.graph.types import NV12, Cpu, Frames, Memory, Source
 from dualface.nodes.buffers import FramePool, Pixels
 from dualface.nodes.clock import clock
 from dualface.nodes.decode.color import HDR
+from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.pixels import ToNv12
 from dualface.nodes.decode.probe import UNDECODABLE, duration, orientation, video_of, video_stream
 from dualface.nodes.decode.shape import Fitted, Shape, Shapes
 from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
-from dualface.nodes.decode.timeline import Timeline
+from dualface.nodes.decode.timeline import Timeline, clock
 from dualface.nodes.roles import Decoded
 
 
@@ -166,23 +167,21 @@ class PyavDecode(Node[PyavConfig]):
         self.others[shape].write(frame, target)
 
     def _end(self) -> None:
+        assert self.media is not None
         if self.timeline.repaired:
             count = self.timeline.repaired
             self._emit("notice", f"{count} pictures had no usable timestamp and were given one")
         if self.damaged > 1:
             self._emit("warning", f"{self.damaged} pictures were damaged")
-        begin = float((self.stream.start_time or 0) * self.video.time_base)
-        missing = self.expected - (self._seconds() - begin) - self.timeline.step * float(self.video.time_base)
-        if self.expected and missing > max(1.0, 0.02 * self.expected):
-            self._emit(
-                "warning",
-                f"the file breaks off at {self._now()} of {clock(self.expected)}; it was probably cut off "
-                "while being copied or recorded",
-            )
+        first = float((self.stream.start_time or 0) * self.video.time_base)
+        length = self.media.last_length or self.timeline.step * self.video.time_base
+        came = self._seconds() - first + float(length)
+        if not self.context.stopping() and (told := broken_off(self.name, self.media, came, self.expected)):
+            self._emit("warning", told)
 
     def _seconds(self) -> float:
         if self.total == 0 and not hasattr(self, "timeline"):
-            return 0.0
+            return self.begin
         return float((self.timeline.last or 0) * self.video.time_base)
 
     def _now(self) -> str:

@@ -33,7 +33,16 @@ class Media:
     templates after the decoder may have finished; the last to let go closes it.
     """
 
-    __slots__ = ("__weakref__", "_lengths", "chapters", "container", "metadata", "tracks", "video_index")
+    __slots__ = (
+        "__weakref__",
+        "_damaged",
+        "_lengths",
+        "chapters",
+        "container",
+        "metadata",
+        "tracks",
+        "video_index",
+    )
 
     def __init__(self, container: Any, video: Any) -> None:
         self.container = container
@@ -47,6 +56,7 @@ class Media:
         self.chapters: list[Any] = container.chapters()
         # Packets come in the order of decoding, which is never further from that of showing.
         self._lengths: deque[tuple[int, Fraction]] = deque(maxlen=16)
+        self._damaged: deque[bool] = deque(maxlen=4)  # of the last packets of all kinds
         weakref.finalize(self, container.close)
 
     def read(self, video: Any, aside: list[Any]) -> Iterator[Any]:
@@ -54,6 +64,8 @@ class Media:
         subtitles are put ``aside`` on the way. Raises FFmpegError where the file is damaged."""
         wanted = [video, *(t.stream for t in self.tracks if t.kind in ("audio", "subtitle"))]
         for packet in self.container.demux(wanted):
+            if packet.size:
+                self._damaged.append(packet.is_corrupt)
             if packet.stream.index == video.index:
                 if packet.pts is not None and packet.duration and not packet.is_discard:
                     self._lengths.append((packet.pts, packet.duration * packet.time_base))
@@ -66,3 +78,8 @@ class Media:
         """How long the last of the pictures that were read is shown, in seconds; ``None`` where
         the source does not say."""
         return max(self._lengths)[1] if self._lengths else None
+
+    @property
+    def ends_damaged(self) -> bool:
+        """Whether FFmpeg found damage in the last packets that were read."""
+        return any(self._damaged)
