@@ -228,10 +228,6 @@ def _check_free(path: Path, overwrite: bool) -> None:
         raise InputError(_exists(path))
 
 
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path)) if os.path.islink(path) else path.absolute()
-
-
 def _mark(path: Path) -> tuple[str, str]:
     """What stands before and after the process id in the temporary name."""
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= LONG_SUFFIX else ""

@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
+from dualface.nodes.clock import clock
 from dualface.nodes.decode.source import scheme
 from dualface.nodes.decode.streams import Media
-from dualface.nodes.decode.timeline import clock
 
 SYNC = 0x47
 SEGMENT = 0x18538067

@@ -22,7 +22,7 @@ from dualface.nodes.decode.probe import UNDECODABLE, duration, orientation, vide
 from dualface.nodes.decode.shape import Fitted, Shape, Shapes
 from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
-from dualface.nodes.decode.timeline import Timeline, clock
+from dualface.nodes.decode.timeline import Timeline
 from dualface.nodes.roles import Decoded
 
 
