@@ -1,7 +1,7 @@
 """The GPU path beside raw NVDEC: how fast, what limits it, and what crosses the bus.
 
     python run.py action=bench bench=gpu input=VIDEO [hw=h100]
-    python experiments/gpu.py VIDEO [--seconds 60] [--sessions 1 4 7 14] [override ...]
+    python experiments/gpu.py VIDEO [--seconds 60] [--sessions 1,4,7,14] [override ...]
 
 The clip is looped to a minute by copying packets. Raw NVDEC is PyNvVideoCodec's ThreadedDecoder, one a
 thread, which gives its surfaces back unread. Beside it the main graph runs with as many jobs, up to its
@@ -90,7 +90,8 @@ def graph(path: Path, sessions: int, overrides: Sequence[str]) -> dict[str, Any]
         machine, cuda_streams=sessions, decode_sessions=sessions,
         vram_per_stream_mb=min(machine.vram_per_stream_mb, machine.vram_limit_mb // (sessions + 1)),
     )  # fmt: skip
-    made = up_to_pictures(config, machine)
+    meeting = tempfile.TemporaryDirectory()
+    made = up_to_pictures(config, machine, folder=meeting.name, together=sessions)
     jobs = [probe(path, output=path.with_name(f"{i}.mp4"), name=f"{i}", index=i) for i in range(sessions)]
     plan = schedule(made, machine, jobs)
     free = _free_vram()
@@ -109,6 +110,7 @@ def graph(path: Path, sessions: int, overrides: Sequence[str]) -> dict[str, Any]
     cores = (_cpu_seconds() - started[0]) / wall
     done.set()
     watcher.join()
+    meeting.cleanup()
     for result in results:
         if result.status != "done":
             raise SystemExit(f"{result.job.name}: {result.error}\n{result.trace}")
@@ -238,6 +240,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="The GPU path beside raw NVDEC.")
     parser.add_argument("video", type=Path)
     parser.add_argument("--seconds", type=float, default=SECONDS)
-    parser.add_argument("--sessions", type=int, nargs="+", default=SESSIONS)
+    parser.add_argument("--sessions", default=",".join(map(str, SESSIONS)))
     given, rest = parser.parse_known_args()
-    sys.exit(bench(given.video.resolve(), given.seconds, given.sessions, rest))
+    counts = [int(word) for word in given.sessions.split(",")]
+    sys.exit(bench(given.video.resolve(), given.seconds, counts, rest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from dualface.graph.build import build
@@ -18,7 +19,10 @@ from dualface.hw.cuda import on
 
 @dataclass
 class SinkConfig(NodeConfig):
-    """Nothing to choose."""
+    """Jobs that are to be measured together."""
+
+    folder: str = ""  # where each of them leaves a file once it has its first pictures
+    together: int = 1  # and waits until there are so many
 
 
 @node("bench/sink")
@@ -39,6 +43,11 @@ class Sink(Node[SinkConfig]):
             self.total = cupy.zeros((), cupy.uint64)
 
     def process(self, frames: Frames[NV12, Cuda]) -> None:
+        if self.config.folder and not self.times:
+            folder = Path(self.config.folder)
+            (folder / self.context.job.name).touch()
+            while len(list(folder.iterdir())) < self.config.together and not self.context.stopping():
+                time.sleep(0.005)
         with on(self.device):
             self.read(frames.data.reshape(-1).view("u8"), out=self.total)
         self.times.append((time.monotonic(), len(frames)))
@@ -50,10 +59,10 @@ class Sink(Node[SinkConfig]):
             self.context.report("came", self.times)
 
 
-def up_to_pictures(config: Mapping[str, Any], hardware: Hardware) -> Graph:
+def up_to_pictures(config: Mapping[str, Any], hardware: Hardware, **sink: Any) -> Graph:
     """The main graph of ``config`` with a `Sink` for its encoder; no pixel may leave the GPU in it."""
     kinds = installed()
     registry = replace(kinds, kinds={**kinds.kinds, "bench/sink": kind_of(Sink)})
     nodes = {name: given for name, given in config["graph"]["nodes"].items() if name != "record"}
-    nodes["encode"] = {"kind": "bench/sink", "inputs": {"frames": "compose"}}
+    nodes["encode"] = {"kind": "bench/sink", "inputs": {"frames": "compose"}, **sink}
     return build({**config["graph"], "nodes": nodes}, hardware, registry, strict_zero_copy=True)

@@ -48,9 +48,9 @@ def test_the_same_faces_and_cuts_as_on_the_cpu(
     assert len(errors) > 50
     assert misses == 0
     print(f"{clip}, half {half}: median {np.median(errors):.4f}, most {max(errors):.4f} of a box's height")
-    # The small pictures are equal to the bit, or nearly; the rest is the network's rounding.
-    assert np.median(errors) < 0.005
-    assert max(errors) < 0.05
+    # The small pictures are equal to the bit; the rest is how the network rounds.
+    assert np.median(errors) < (0.002 if half else 1e-4)
+    assert max(errors) < (0.15 if half else 0.001)
     count = other.figures["device_to_host_bytes"] / (15 * 8)
     assert count < 4096
     for node in (source, cpu, other):
