@@ -6,7 +6,7 @@
 // Where that part is too large (much reduced) or turned, each sample is made from the source by itself.
 // Nothing is read beyond the visible picture: its edges repeat.
 
-constexpr int ACROSS = 64, DOWN = 16, THREADS = 256;  // as in cuda.py
+constexpr int ACROSS = 64, DOWN = 16, THREADS = 128;  // as in cuda.py
 constexpr int HIGH = 24, BYTES = 152;                  // most source rows a block holds, and bytes of each
 
 struct Tile { int x, y, width, height; };
