@@ -42,7 +42,8 @@ class DevicePool:
     ) -> None:
         import cupy
 
-        self.device, self.height, self.width, self.batch = device, height, width, batch
+        self.device, self.height, self.width = device, height, width
+        self.batch, self.count = batch, count
         self.rows = height * 3 // 2
         self._cupy, self._closed = cupy, False
         self._writer, self._readers = writer, stream_of(device)
@@ -53,9 +54,9 @@ class DevicePool:
                 self._return(cupy.cuda.Memory(batch * self.rows * width))
 
     @property
-    def bytes(self) -> int:
-        """What one batch takes."""
-        return self.batch * self.rows * self.width
+    def total_mb(self) -> float:
+        """What all batches take."""
+        return self.count * self.batch * self.rows * self.width / (1 << 20)
 
     def take(self, n: int) -> Any:
         """A CuPy array ``[n, rows, width]``, ``1 <= n <= batch``, with old pixels in it."""

@@ -46,6 +46,7 @@ class ComposeCuda(Node[ComposeConfig]):
         assert context.device is not None
         self.device, layout = context.device, self.config.layout
         self._pool = DevicePool(self.device, layout.height, layout.width, context.batch, context.held)
+        context.count("vram_mb", self._pool.total_mb)
         self._compose = kernel(SOURCE, "compose", self.device.gpu)
         self._blacken = kernel(SOURCE, "blacken", self.device.gpu)
         tiles = layout.tiles

@@ -39,7 +39,7 @@ CODECS = {"h264": "H264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1"}
 FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
 LATER = 1 << 40  # added to times on their way through the decoder, which may take a negative one for none
-SURFACES_MB = 128  # of the driver's own memory for a 1080p session; a guess, not measured
+SURFACES_MB = 200  # the decoder's own for 1080p, as part of what docs/gpu.md measured
 
 
 @dataclass
@@ -106,6 +106,7 @@ class Nvdec(Node[NvdecConfig]):
         self._narrow = kernel(Path(__file__).with_name("nvdec.cu"), "narrow", self.device.gpu)
         buffers = context.held + AHEAD
         self.pool = DevicePool(self.device, self.height, self.width, context.batch, buffers, self.own)
+        context.count("vram_mb", self.pool.total_mb)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
         self.packets: list[Any] = []
         self.total = self.newest = 0

@@ -70,6 +70,7 @@ class CudaEyes:
             self.scratch = cupy.empty((batch, sum(cells)), np.float32)
             outputs = {name: cupy.asarray(self.session.output(name)) for name in self.session.outputs}
             stream.synchronize()
+        self._count("vram_mb", self.session.vram_bytes / (1 << 20))
         self.shrink_call, self.cells_call = np.zeros((), SHRINK), np.zeros((), CELLS)
         call = self.shrink_call
         call["out"], call["luma"] = image.data.ptr, self.luma.data.ptr

@@ -18,7 +18,7 @@ from dualface.nodes.detect.small import SmallPlan, bgr_rows, plan_small
 
 BACKEND_PACKAGES = {"onnxruntime": ("onnxruntime", "cv2"), "torch": ("torch", "cupy"),
                     "tensorrt": ("tensorrt", "cupy")}  # fmt: skip
-NETWORK_MB = 300  # of VRAM for weights, CUDA's own and the workspace; a guess, not measured
+NETWORK_MB = 700  # weights, workspace and a CUDA context of its own, as part of what docs/gpu.md measured
 
 
 @node("detect/yunet", rank=50)
