@@ -93,8 +93,9 @@ class Device:
 class Context:
     """What a node is handed when it opens.
 
-    ``batch`` is the number of frames in a batch (the last one may be shorter); ``threads`` how
-    many CPU threads the node should use at most; ``vram_mb`` its memory budget; ``held`` the most batches
+    ``batch`` is the number of frames in a batch (the last one may be shorter), ``infer_batch`` the
+    largest that engines of networks are built for; ``threads`` how many CPU threads the node should
+    use at most; ``vram_mb`` its memory budget; ``held`` the most batches
     of its pictures that are alive at once, so that a pool need never be larger. ``stopping()``
     turns true when the job is being abandoned. ``write_as(path)`` gives the temporary name to
     write instead of ``path``: it becomes ``path`` when the whole job succeeded and is removed
@@ -114,6 +115,7 @@ class Context:
     device: Device | None = None
     vram_mb: int = 0
     held: int = 1
+    infer_batch: int = 0
 
 
 def most_owed(lookahead: int, batch: int) -> int:

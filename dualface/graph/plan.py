@@ -25,13 +25,15 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """A graph cut into stages. Every batch passes through all of them in order, carrying its
-    values; ``queue`` batches may wait before each stage but the first."""
+    values; ``queue`` batches may wait before each stage but the first. ``infer_batch`` is the largest
+    batch that engines of networks are built for."""
 
     graph: Graph
     stages: tuple[Stage, ...]
     batch: int
     queue: int
     frames_in_flight: int  # the most frames between the source and the last reader
+    infer_batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

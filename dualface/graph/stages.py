@@ -65,15 +65,15 @@ def pipeline(graph: Graph, hardware: Hardware, video: Video) -> Pipeline:
     """
     batch = max(1, hardware.decode_batch)
     while True:
-        made = _pipeline(graph, batch, max(1, hardware.queue_batches))
+        made = _pipeline(graph, batch, hardware)
         if batch == 1 or _fits(made, hardware, video):
             return made
         batch //= 2
 
 
-def _pipeline(graph: Graph, batch: int, queue: int) -> Pipeline:
+def _pipeline(graph: Graph, batch: int, hardware: Hardware) -> Pipeline:
     cut = stages(graph)
-    made = Pipeline(graph, cut, batch, queue, 0)
+    made = Pipeline(graph, cut, batch, max(1, hardware.queue_batches), 0, hardware.infer_batch)
     if not graph.nodes:
         return made
     return dataclasses.replace(

@@ -311,3 +311,8 @@ def test_an_unknown_resource_is_refused() -> None:
     graph = line(detect=Needs(resources={"npu_sessions": 1}))
     with pytest.raises(RequestError, match="'npu_sessions', which no hardware layer has"):
         schedule(graph, CPU, jobs(1))
+
+
+def test_nodes_are_told_what_engines_are_built_for() -> None:
+    hardware = dataclasses.replace(RTX, infer_batch=24)
+    assert pipeline(line(Memory.CUDA), hardware, HD).infer_batch == 24

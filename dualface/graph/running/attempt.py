@@ -171,4 +171,5 @@ class Attempt:
             device=self._device,
             vram_mb=step.place.needs.vram_mb,
             held=batches_held(self._pipeline, step.place.name),
+            infer_batch=self._pipeline.infer_batch,
         )

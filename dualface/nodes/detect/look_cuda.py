@@ -56,7 +56,13 @@ class CudaEyes:
         )
         with on(device) as stream:
             self.session = open_network(
-                config.backend, "yunet", device, batch=batch, size=(width, height), half=config.half
+                config.backend,
+                "yunet",
+                device,
+                batch=batch,
+                size=(width, height),
+                half=config.half,
+                most=context.infer_batch,
             )
             image = cupy.asarray(self.session.input(self.session.inputs[0]))
             image.fill(0)  # right and below, what no picture reaches stays zero
