@@ -29,6 +29,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     from dualface.graph.execute import execute
     from dualface.graph.lease import Leases, limits
     from dualface.hw.cuda import open_device
+    from dualface.hw.probe import machine_gpus
     from dualface.paths import lease_dir, runtime_dir
     from dualface.progress import progress
     from dualface.report import build_report, objective
@@ -48,7 +49,9 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     gc.freeze()  # what start-up made lives as long as the process; collecting need not walk it again
-    leases = Leases.of_machine(limits(plan.hardware), lease_dir(), runtime_dir() / "leases", _note)
+    gpus = machine_gpus() if plan.hardware.gpus else []
+    own = runtime_dir() / "leases"
+    leases = Leases.of_machine(limits(plan.hardware), lease_dir(), own, _note, gpus)
     with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
         made: tuple[JobResult, ...] = ()
         if jobs:

@@ -13,7 +13,7 @@ import os
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dualface.graph.errors import Problem, RequestError
@@ -52,16 +52,24 @@ def limits(hardware: Hardware) -> dict[str, int]:
 class Leases:
     """The leases kept in ``folder``, with ``limits`` units of each name.
 
-    ``shared`` makes it a folder for all users of the machine. Raises `RequestError` where
-    ``folder`` cannot hold lock files (only if there is anything to lease).
+    ``shared`` makes it a folder for all users of the machine. ``gpus`` are the machine's own numbers
+    of those that are 0, 1, ... to this process, as each may see them otherwise. Raises `RequestError`
+    where ``folder`` cannot hold lock files (only if there is anything to lease).
     """
 
     def __init__(
-        self, folder: Path, limits: Mapping[str, int], *, shared: bool = False, poll: float = 0.1
+        self,
+        folder: Path,
+        limits: Mapping[str, int],
+        *,
+        shared: bool = False,
+        poll: float = 0.1,
+        gpus: Sequence[int] = (),
     ) -> None:
         self.folder = folder
         self.shared = shared
-        self.limits = dict(limits)
+        self._places = {f"gpu{index}": f"gpu{place}" for index, place in enumerate(gpus)}
+        self.limits = self._of_machine(limits)
         self.poll = poll  # seconds between two tries
         if any(self.limits.values()):
             with self._gate(threading.Event()):
@@ -69,16 +77,26 @@ class Leases:
 
     @classmethod
     def of_machine(
-        cls, limits: Mapping[str, int], shared: Path, own: Path, note: Callable[[str], None]
+        cls,
+        limits: Mapping[str, int],
+        shared: Path,
+        own: Path,
+        note: Callable[[str], None],
+        gpus: Sequence[int] = (),
     ) -> Leases:
         """Those kept in ``shared``, a folder for all users. Where that cannot be used safely,
         ``note`` is told so in a sentence, and they are kept in this user's ``own``."""
         try:
-            return cls(shared, limits, shared=True)
+            return cls(shared, limits, shared=True, gpus=gpus)
         except RequestError as error:
             why = str(error.problems[0].message).rstrip(".")
             note(f"Leases hold only among your own runs, not those of other users: {shared}: {why}.")
-            return cls(own, limits)
+            return cls(own, limits, gpus=gpus)
+
+    def _of_machine(self, units: Mapping[str, int]) -> dict[str, int]:
+        """``units`` by the names that all processes of the machine use."""
+        parts = ((name.partition("-"), count) for name, count in units.items())
+        return {f"{self._places.get(gpu, gpu)}{dash}{word}": count for (gpu, dash, word), count in parts}
 
     @contextlib.contextmanager
     def hold(
@@ -97,6 +115,7 @@ class Leases:
         waits while holding: a try takes everything without blocking, or nothing, so that two
         processes cannot deadlock; tries go one at a time behind the lock of the gate.
         """
+        wanted = self._of_machine(wanted)
         self._check(wanted)
         if not any(wanted.values()):
             yield

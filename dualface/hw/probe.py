@@ -19,6 +19,7 @@ from typing import Any
 from dualface.hw import system
 from dualface.hw.engines import LIBRARIES, engines, has_library
 from dualface.hw.layers import Layer
+from dualface.hw.visible import shown
 
 # Import name → distributions that bring it; their versions are part of the cache's key.
 PACKAGES = {
@@ -100,12 +101,25 @@ def _nvml() -> Iterator[tuple[Any, str]]:
             pynvml.nvmlShutdown()
 
 
+def machine_gpus() -> list[int]:
+    """What the machine calls the GPUs that are numbered from 0 here; empty without NVML."""
+    with _nvml() as (nvml, _):
+        return _shown(nvml) if nvml else []
+
+
 def _handles(nvml: Any) -> Iterator[tuple[int, Any]]:
-    """Each GPU that answers; one that has fallen off the bus does not take the others down."""
-    for index in range(_ask(nvml.nvmlDeviceGetCount, nvml) or 0):
-        handle = _ask(nvml.nvmlDeviceGetHandleByIndex, nvml, index)
+    """Each GPU that CUDA shows and that answers; one that has fallen off the bus does not take the
+    others down."""
+    for index, place in enumerate(_shown(nvml)):
+        handle = _ask(nvml.nvmlDeviceGetHandleByIndex, nvml, place)
         if handle is not None:
             yield index, handle
+
+
+def _shown(nvml: Any) -> list[int]:
+    count = _ask(nvml.nvmlDeviceGetCount, nvml) or 0
+    handles = [_ask(nvml.nvmlDeviceGetHandleByIndex, nvml, place) for place in range(count)]
+    return shown(["" if h is None else _text(_ask(nvml.nvmlDeviceGetUUID, nvml, h)) for h in handles])
 
 
 def _identities(nvml: Any) -> list[Any]:

@@ -63,6 +63,19 @@ def test_units_are_counted_and_given_back(tmp_path: Path) -> None:
     assert (tmp_path / "gpu0-encode-1.lock").exists()
 
 
+def test_one_gpu_is_one_gpu_whatever_a_process_calls_it(tmp_path: Path) -> None:
+    """The first sees both GPUs, the second only the machine's other one, as its own number 0."""
+    all_of_them = Leases(tmp_path, {"gpu0-encode": 1, "gpu1-encode": 1}, gpus=[0, 1])
+    hidden = Leases(tmp_path, {"gpu0-encode": 1}, gpus=[1])
+    stop, told = threading.Event(), list[str]()
+    with all_of_them.hold({"gpu0-encode": 1}), hidden.hold({"gpu0-encode": 1}):
+        pass
+    stop.set()
+    with all_of_them.hold({"gpu1-encode": 1}), pytest.raises(LeaseStopped):
+        hidden.hold({"gpu0-encode": 1}, waiting=told.append, stop=stop).__enter__()
+    assert "gpu1-encode" in told[0]
+
+
 def test_all_or_nothing(tmp_path: Path) -> None:
     leases = Leases(tmp_path, LIMITS, poll=0.001)
     stop = threading.Event()

@@ -15,7 +15,7 @@ from dualface.hw import probe as module
 from dualface.hw import system
 from dualface.hw.engines import engines
 from dualface.hw.layers import resolve
-from dualface.hw.probe import asked, importable, probe
+from dualface.hw.probe import asked, importable, machine_gpus, probe
 
 
 def test_a_card_becomes_values(nvml: FakeNvml, tmp_path: Path) -> None:
@@ -35,6 +35,27 @@ def test_a_card_becomes_values(nvml: FakeNvml, tmp_path: Path) -> None:
     hardware = resolve({"name": "auto"}, machine=found).hardware
     assert (hardware.cuda_streams, hardware.decode_sessions, hardware.encode_sessions) == (3, 3, 3)
     assert hardware.vram_per_stream_mb * hardware.cuda_streams <= hardware.vram_limit_mb <= 32607
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "names", "places"),
+    [("1", ["H100"], [1]), ("1,0", ["H100", "NVIDIA GeForce RTX 5090"], [1, 0]), ("GPU-1", ["H100"], [1]),
+     ("", [], [])],
+)  # fmt: skip
+def test_gpus_that_cuda_hides_are_none(
+    nvml: FakeNvml,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked_for: str,
+    names: list[str],
+    places: list[int],
+) -> None:
+    nvml.cards = [Card(), Card(name="H100", capability=(9, 0))]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", asked_for)
+    gpus = probe(cache=tmp_path / "c.json").values["gpus"]
+    assert [gpu["name"] for gpu in gpus] == names
+    assert [gpu["index"] for gpu in gpus] == list(range(len(names)))
+    assert machine_gpus() == places
 
 
 def test_an_h100_has_no_encoder_although_nvml_says_so(nvml: FakeNvml, tmp_path: Path) -> None:
