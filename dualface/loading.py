@@ -14,14 +14,36 @@ from typing import Any
 
 import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins import file_config_source
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf, open_dict
 
-from dualface.graph.errors import RequestError
+from dualface.documents import check
+from dualface.graph.errors import Problem, RequestError
 from dualface.guard import file_problem, put_problem, typed_problem
 from dualface.paths import conf_dir
 from dualface.sentences import problems_of
 
 REFUSED = "refused"  # the key of a config that stands for one that cannot be composed
+
+
+class FileConfigSource(file_config_source.FileConfigSource):
+    """A folder of configs, each held to a size before Hydra reads it. (By its name Hydra knows, also in
+    another process, that it has one.)"""
+
+    def load_config(self, config_path: str) -> Any:
+        file = Path(self.path, self._normalize_file_name(config_path)).resolve()
+        try:
+            if file.is_file():
+                check(file.read_text(encoding="utf-8"), str(file))
+            return super().load_config(config_path)
+        except UnicodeDecodeError:
+            message, hint = "this is no YAML: its text is not in UTF-8.", "Save it as UTF-8."
+        except OSError as error:  # OmegaConf's, with no reason, where there is a single value
+            message = f"it cannot be read: {error.strerror or 'there are no keys in it'}."
+            hint = "A config holds 'key: value' lines."
+        raise RequestError([Problem("bad-yaml", str(file), message, hint)])
 
 
 class Loader(ConfigLoaderImpl):
@@ -75,7 +97,9 @@ class Loader(ConfigLoaderImpl):
 
 
 def install() -> None:
-    """Make Hydra load configs by `Loader`."""
+    """Make Hydra load configs by `Loader`, and files by `FileConfigSource`."""
+    Plugins.instance()  # or Hydra's own class would be registered afterwards
+    SourcesRegistry.instance().types[FileConfigSource.scheme()] = FileConfigSource
     hydra._internal.hydra.ConfigLoaderImpl = Loader  # type: ignore[attr-defined]
 
 

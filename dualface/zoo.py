@@ -17,7 +17,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # (OmegaConf brings it)
 
 from dualface import atomic, convert_onnx, paths
-from dualface.graph.errors import InputError
+from dualface.documents import read
+from dualface.graph.errors import InputError, RequestError
 from dualface.graph.registry import nearest
 
 Size = tuple[int, int]
@@ -139,9 +140,11 @@ def _files() -> dict[str, Path]:
 
 def _read(path: Path) -> Descriptor:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = read(path)
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror}") from None
+    except RequestError as error:
+        raise ModelError(f"{path}: {error.problems[0].message}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ModelError(f"{path} is not YAML: {reason}") from None

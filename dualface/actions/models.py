@@ -46,9 +46,8 @@ def main(config: Mapping[str, Any], request: Request) -> int:
 
 def _target(config: Mapping[str, Any], request: Request) -> Hardware:
     """The hardware that ``target`` names: a config of the group ``hw``."""
-    import yaml  # type: ignore[import-untyped]  # (OmegaConf brings it)
-
     from dualface.actions.prepare import hardware
+    from dualface.documents import read
     from dualface.paths import conf_dir
     from dualface.searchpath import folders
 
@@ -62,7 +61,7 @@ def _target(config: Mapping[str, Any], request: Request) -> Hardware:
         near = nearest(name, files)
         hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(sorted(files))}."
         raise RequestError([Problem("no-target", "target", f"there is no hardware '{name}'.", hint)])
-    values = yaml.safe_load(files[name].read_text(encoding="utf-8")) or {}
+    values = read(files[name]) or {}
     typed = {key: value for key, value in request.overrides("hw").items() if "." not in key}
     resolved = hardware({"hw": {"name": name, **values, **typed}}, request, trust=True)
     for line in resolved.warnings:

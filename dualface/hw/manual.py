@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dualface.documents import check
+from dualface.graph.errors import RequestError
 from dualface.hw.layers import Layer
 
 
@@ -21,8 +23,11 @@ def read_manual(path: Path) -> Layer:
     if not path.is_file():
         return Layer("manual", {})
     try:
+        check(path.read_text(encoding="utf-8"), str(path))
         loaded = OmegaConf.load(path)
         plain = OmegaConf.to_container(loaded, resolve=False)
+    except RequestError as error:
+        return Layer("manual", {}, (f"{path} is left out: {error.problems[0].message}",))
     except Exception as error:  # YAML and OmegaConf errors have no common base
         reason = " ".join(str(error).split())
         return Layer("manual", {}, (f"{path} is left out: it cannot be read as YAML ({reason}).",))
