@@ -18,10 +18,9 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from dualface.actions import ACTIONS, FORMATS, Request, ends
-from dualface.cli import quote
 from dualface.entry import INTERRUPTED
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
@@ -95,54 +94,28 @@ def _main(args: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
 
     from dualface.cli import sift
+    from dualface.composing import compose, register
+    from dualface.flags import flags
     from dualface.looking import composed
-    from dualface.searchpath import groups
+    from dualface.searchpath import give, groups
 
-    flags = _flags(args)
-    sweep = bool(flags.multirun)
-    more = [Path(flags.config_dir)] if flags.config_dir else []
-    ready, problems = sift(flags.overrides, sweep, groups(more))
-    kept = list(args)
-    for old in flags.overrides:
-        kept.remove(old)
-    _register()
-    if not (sweep or flags.cfg or flags.info or flags.hydra_help):
-        typed = next((o.split("=", 1)[1] for o in reversed(ready) if o.startswith("action=")), "run")
-        shown = ready
-        if typed in ACTIONS and typed not in ("plan", *FOLDERS):  # a graph has nothing to do with them
-            shown = [o for o in ready if not o.lstrip("+~").startswith(("graph", "node/"))] + ["~graph"]
-        config = composed(shown, problems, lambda texts: _compose(texts, flags.config_dir, flags.config_name))
-        # The action may also come from a config, an experiment's for one.
-        if _known(config.action) not in FOLDERS:
-            return _act(_plain(config), Request(command=tuple(shown)))
-        return _run(config)
-    if problems:
-        raise RequestError(problems)
-    return _hydra([*kept, *ready], sweep)
-
-
-def _flags(args: list[str]) -> Any:
-    """What Hydra's own parser makes of ``args``; what it cannot read is a problem of the request."""
-    from hydra._internal.utils import get_args_parser
-
-    def refuse(message: str) -> NoReturn:
-        hint = "--help shows what there is."
-        raise RequestError([Problem("bad-flag", "", message.removeprefix("argument ") + ".", hint)])
-
-    parser = get_args_parser()
-    parser.error = refuse  # type: ignore[method-assign]
-    flags = parser.parse_intermixed_args(args)
-    closed = {
-        "--config-path": (flags.config_path, "--config-dir=FOLDER adds a folder of your own to dualface's."),
-        "--experimental-rerun": (flags.experimental_rerun, "report.json tells the command of a run."),
-    }
-    for name, (given, hint) in closed.items():
-        if given is not None:
-            raise RequestError([Problem("bad-flag", name, "it is not for dualface.", hint)])
-    if flags.config_dir and not Path(flags.config_dir).is_dir():
-        message = f"there is no folder {flags.config_dir}."
-        raise RequestError([Problem("no-folder", "--config-dir", message, "It starts from where you are.")])
-    return flags
+    given = flags(args)
+    give(given.config_dir)
+    ready, problems = sift(given.overrides, given.multirun, groups())
+    register()
+    if given.multirun or given.cfg or given.info or given.hydra_help:
+        if problems:
+            raise RequestError(problems)
+        return _sweep(ready, given.config_name) if given.multirun else _show(given, ready)
+    typed = next((o.split("=", 1)[1] for o in reversed(ready) if o.startswith("action=")), "run")
+    shown = ready
+    if typed in ACTIONS and typed not in ("plan", *FOLDERS):  # a graph has nothing to do with them
+        shown = [o for o in ready if not o.lstrip("+~").startswith(("graph", "node/"))] + ["~graph"]
+    config = composed(shown, problems, lambda texts: compose(texts, given.config_name))
+    # The action may also come from a config, an experiment's for one.
+    if _known(config.action) not in FOLDERS:
+        return _act(_plain(config), Request(command=tuple(shown)))
+    return _run(config)
 
 
 def _known(action: str) -> str:
@@ -152,31 +125,6 @@ def _known(action: str) -> str:
         hint = f"Did you mean '{near}'?" if near else f"The actions are {', '.join(ACTIONS)}."
         raise RequestError([Problem("unknown-action", "action", f"there is no action '{action}'.", hint)])
     return action
-
-
-def _register() -> None:
-    from hydra.core.config_store import ConfigStore
-    from hydra.core.plugins import Plugins
-
-    from dualface.loading import install
-    from dualface.searchpath import Folders
-    from dualface.settings import Settings
-
-    install()
-    # (A name that no file of a user's has: Hydra would take such a file for it.)
-    ConfigStore.instance().store(name="dualface_settings", node=Settings, provider="dualface")
-    Plugins.instance().register(Folders)
-
-
-def _compose(ready: list[str], folder: str | None = None, name: str | None = None) -> Any:
-    from hydra import compose, initialize_config_dir
-
-    from dualface.paths import conf_dir
-
-    if folder:
-        ready = [*ready, f"hydra.searchpath=[{quote(f'file://{Path(folder).absolute()}')}]"]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="dualface"):
-        return compose(name or "config", ready, return_hydra_config=True)
 
 
 def _run(config: Any) -> int:
@@ -211,35 +159,44 @@ def _unwritable(error: OSError) -> Exception:
     return RequestError([Problem("run-folder", "", message, hint)])
 
 
-def _hydra(args: list[str], sweep: bool) -> int:
-    import hydra
+def _sweep(ready: list[str], name: str | None) -> int:
+    """All runs of a sweep; what they did is told also where its launcher gives up."""
+    from dualface.composing import multirun
+    from dualface.sweep import Summary, began, drop_empty, not_begun, summarise
 
-    from dualface.paths import conf_dir
-    from dualface.sweep import Summary, drop_empty, summarise
-
-    before, sys.argv = sys.argv, [sys.argv[0], *args]
     _runs.clear()
     Summary.folder = None
     try:
-        hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
+        multirun(task, ready, name)
     except (KeyboardInterrupt, Exception) as error:
-        if isinstance(error, OSError) and (told := _unwritable(error)) is not error:
-            raise told from None
-        if Summary.folder is None:
+        folder = Summary.folder
+        if folder is None:
             raise
-        # A launcher gave up: what its runs did is told all the same.
-        code = summarise(Summary.folder)
+        if not began(folder):
+            drop_empty(folder)
+            raise _unwritable(error) if isinstance(error, OSError) else not_begun(error) from error
+        code = summarise(folder)
         if isinstance(error, KeyboardInterrupt):
             raise
         return max(code, tell(error, False))
+    return Summary.code
+
+
+def _show(given: Any, ready: list[str]) -> int:
+    """``--cfg``, ``--info`` and ``--hydra-help``, by Hydra itself."""
+    import hydra
+
+    from dualface.paths import conf_dir
+
+    show = [f"--{name}={value}" for name in ("cfg", "package", "info") if (value := getattr(given, name))]
+    show += [f"--{name}" for name in ("resolve", "hydra-help") if getattr(given, name.replace("-", "_"))]
+    show += [f"--config-name={given.config_name}"] if given.config_name else []
+    before, sys.argv = sys.argv, [sys.argv[0], *show, *ready]
+    try:
+        hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
     finally:
         sys.argv = before
-        if not sweep:
-            for folder in _runs:
-                drop_empty(folder)
-    if sweep and Summary.folder is not None:
-        return Summary.code
-    return next(reversed(_runs.values()), 0)  # none: --cfg and the like only print
+    return 0
 
 
 _runs: dict[Path, int] = {}  # the folders of this process's runs, and their exit codes
@@ -313,7 +270,8 @@ def _plain(config: Any) -> dict[str, Any]:
 def config_of(argv: Sequence[str]) -> Mapping[str, Any]:
     """The plain config of a request, for tests and tools; no action is run."""
     from dualface.cli import overrides
+    from dualface.composing import compose, register
     from dualface.searchpath import groups
 
-    _register()
-    return _plain(_compose(overrides(argv, False, groups())))
+    register()
+    return _plain(compose(overrides(argv, False, groups())))

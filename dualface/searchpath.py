@@ -1,11 +1,11 @@
-"""Where config groups are found beside our own: the user's folder, then installed plugins'."""
+"""Where config groups are found beside our own: the user's folder, installed plugins', then the one
+that ``--config-dir`` names."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -17,6 +17,12 @@ GROUP = "dualface.conf"
 
 
 _told: set[str] = set()  # plugins whose warning was printed
+_given: list[Path] = []  # what --config-dir names
+
+
+def give(folder: str | None) -> None:
+    """From now on search ``folder`` too, and none that was given before."""
+    _given[:] = [Path(folder).absolute()] if folder else []
 
 
 def folders() -> list[tuple[str, Path]]:
@@ -37,13 +43,13 @@ def folders() -> list[tuple[str, Path]]:
                 "is no package that can be found; install the plugin anew.",
                 file=sys.stderr,
             )
-    return found
+    return [*found, *(("command-line", folder) for folder in _given)]
 
 
-def groups(more: Sequence[Path] = ()) -> dict[str, list[str]]:
-    """Each config group (``hw``, ``node/detect``) with its choices; ``more`` are further folders."""
+def groups() -> dict[str, list[str]]:
+    """Each config group (``hw``, ``node/detect``) with its choices."""
     choices: dict[str, set[str]] = {}
-    for root in [conf_dir(), *(folder for _, folder in folders()), *more]:
+    for root in [conf_dir(), *(folder for _, folder in folders())]:
         for file in root.rglob("*.yaml"):
             parts = file.relative_to(root).with_suffix("").parts
             if len(parts) > 1 and not any(part.startswith(("_", ".")) for part in parts):

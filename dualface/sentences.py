@@ -24,6 +24,12 @@ _SAID = (  # Hydra's words, the place, what is wrong, what to do
         "Say -m to run each of them, or {key}=[{value}] for a list.",
     ),
     (rf"Sweep parameters {_TYPED} requires", "{key}", "{value} is several values.", "Say -m to run each."),
+    (
+        r"BasicSweeper does not support sweep type : INTERVAL",
+        "",
+        "interval(...) is for an optimiser.",
+        "Name values, as in KEY=1,2, or choose an optimiser such as hydra/sweeper=optuna.",
+    ),
     (rf"Sweeping over Hydra's .*{_TYPED}", "{key}", "it takes one value.", "Only dualface's keys are swept."),
     (
         r"Could not delete from config\. '(?P<key>.*)' does not exist",

@@ -12,7 +12,9 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 
+from dualface.graph.errors import Problem, RequestError
 from dualface.report import DEFAULT_OBJECTIVE
+from dualface.sentences import problems_of
 
 OUTCOME = "outcome.json"
 FIGURES = ("status", "objective", "fps", "seconds", "frames", "failed", "problem")
@@ -30,6 +32,20 @@ class Summary(Callback):
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         if Summary.folder is not None:
             Summary.code = summarise(Summary.folder)
+
+
+def began(folder: Path) -> bool:
+    """Whether any run of the sweep in ``folder`` began."""
+    return next(folder.glob("**/.hydra"), None) is not None
+
+
+def not_begun(error: BaseException) -> BaseException:
+    """What to tell of ``error``, for which no run of a sweep began."""
+    if isinstance(error, KeyboardInterrupt) or problems_of(error) is not None:  # type: ignore[arg-type]
+        return error
+    why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    hint = "Look at hydra/launcher, hydra/sweeper and what you set of them."
+    return RequestError([Problem("no-sweep", "", f"no run could begin: {why}.", hint)])
 
 
 def summarise(folder: Path) -> int:
@@ -88,21 +104,22 @@ def options(typed: Iterable[str]) -> dict[str, str]:
 
 
 def drop_empty(run: Path) -> None:
-    """Take away the run folder ``run`` if Hydra alone has written there: nothing was started."""
-    kept = run / ".hydra"
-    names = {"config.yaml", "hydra.yaml", "overrides.yaml"}
-    if not kept.is_dir() or {p.name for p in run.iterdir()} != {".hydra"}:
+    """Take away the folder ``run`` of a run, or of a sweep, if Hydra alone has written there: nothing
+    was started."""
+    written = [".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", "multirun.yaml"]
+    ours = {run / name for name in (".hydra", *written)}
+    if not run.is_dir() or not set(run.rglob("*")) <= ours:
         return
-    if {p.name for p in kept.iterdir()} <= names:
-        for path in kept.iterdir():
-            path.unlink()
-        kept.rmdir()
-        with contextlib.suppress(OSError):  # up to the first folder that holds something else
-            run.rmdir()
-            for folder in run.parents:
-                if Path.cwd() not in folder.parents:
-                    break
-                folder.rmdir()
+    for name in written:
+        (run / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # up to the first folder that holds something else
+        if (run / ".hydra").is_dir():
+            (run / ".hydra").rmdir()
+        run.rmdir()
+        for folder in run.parents:
+            if Path.cwd() not in folder.parents:
+                break
+            folder.rmdir()
 
 
 def _figure(value: Any) -> str:
