@@ -25,6 +25,9 @@ PACKAGES = ("dualface", "av", "numpy", "onnxruntime", "opencv-python-headless", 
 DEFAULT_OBJECTIVE = "seconds_per_source_second"
 TO_DEVICE, TO_HOST = "host_to_device_bytes", "device_to_host_bytes"
 SUMMED = ("frames_without_face", "swaps_corrected", TO_DEVICE, TO_HOST)
+# Words in the names of numbers that are better when they are
+HIGHER = ("fps", "done")
+LOWER = ("seconds", "_bytes", "peak_memory_mb", "failed", "interrupted", "frames_without_face", "recoveries")
 
 
 def build_report(
@@ -76,6 +79,21 @@ def objective(report: Mapping[str, Any], name: str = "") -> float:
     if any(job["status"] != "done" for job in report["jobs"]):
         return math.inf
     raise _unknown(path, flat)
+
+
+def better(path: str) -> str:
+    """Which way the number at ``path`` is better, for those whose names tell.
+
+    >>> better("totals.fps"), better("jobs.0.seconds"), better("totals.frames")
+    ('higher is better', 'lower is better', 'which way is better is unknown')
+    """
+    name = path.rpartition(".")[2]
+    if name in HIGHER:
+        return "higher is better"
+    # The source's length is nobody's merit.
+    if name != "source_seconds" and any(word in name for word in LOWER):
+        return "lower is better"
+    return "which way is better is unknown"
 
 
 def check_objective(plan: Plan, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 
 from dualface.graph.errors import Problem, RequestError
-from dualface.report import DEFAULT_OBJECTIVE
+from dualface.report import DEFAULT_OBJECTIVE, better
 from dualface.sentences import problems_of
 
 OUTCOME = "outcome.json"
@@ -75,11 +76,13 @@ def summarise(folder: Path) -> int:
 
 
 def _objective(runs: Iterable[Mapping[str, Any]]) -> str:
-    """The number that all ``runs`` were to tell, and which way is better where that is known."""
+    """The number that all ``runs`` were to tell, and which way is better."""
     names = {run["objective_name"] for run in runs if run.get("status") in ("done", "failed", "interrupted")}
-    if not names - {"", f"totals.{DEFAULT_OBJECTIVE}"}:
-        return f"{DEFAULT_OBJECTIVE} (lower is better)"
-    return names.pop() if len(names) == 1 else "objective"
+    names = {name.removeprefix(f"totals.{DEFAULT_OBJECTIVE}") or DEFAULT_OBJECTIVE for name in names}
+    if len(names) > 1:
+        return "objective"
+    name = names.pop() if names else DEFAULT_OBJECTIVE
+    return f"{name} ({better(name)})"
 
 
 def _outcome(run: Path) -> dict[str, Any]:
@@ -99,8 +102,29 @@ def _outcome(run: Path) -> dict[str, Any]:
 
 
 def options(typed: Iterable[str]) -> dict[str, str]:
-    """``key=value`` overrides as a dictionary."""
-    return dict(text.lstrip("+").split("=", 1) for text in typed if "=" in text)
+    """``key=value`` overrides as a dictionary, without the quotes that are there for Hydra alone.
+
+    >>> options(["input='a b.mp4'", "++graph.nodes.encode.crf=20"])
+    {'input': 'a b.mp4', 'graph.nodes.encode.crf': '20'}
+    """
+    parts = [text.lstrip("+").partition("=") for text in typed]
+    return {key: _bare(value) for key, sign, value in parts if sign}
+
+
+def _bare(value: str) -> str:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if "'" not in value:
+        return value
+    read = OverridesParser.create().parse_override(f"key={value}").value()
+    if isinstance(read, list):
+        return f"[{', '.join(map(_meant, read))}]"
+    return _meant(read) if isinstance(read, str) else value
+
+
+def _meant(text: Any) -> str:
+    """What OmegaConf makes of ``text``, in which interpolations are escaped."""
+    return re.sub(r"(\\+)\$\{", lambda found: "\\" * (len(found[1]) // 2) + "${", str(text))
 
 
 def drop_empty(run: Path) -> None:
