@@ -18,6 +18,8 @@ ACTIONS = {
     "bench": "the benchmarks of a checkout's experiments/ folder; bench=NAME",
 }
 
+FOLDERS = ("run", "bench")  # those that have a run folder
+
 FORMATS = {  # of the actions that answer on stdout
     "plan": ("text", "json", "mermaid", "svg"),
     **dict.fromkeys(("nodes", "hw", "doctor"), ("text", "json")),

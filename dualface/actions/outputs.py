@@ -19,10 +19,10 @@ from dualface.graph.running.outputs import NAME_MAX, recover, writer_of
 PATH_MAX = 4000  # bytes in a path; systems take 4095, and a temporary name is longer than its final one
 
 
-def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
-    """Raise `RequestError` with everything that would go wrong with files and jobs, and make the
-    outputs' folders when nothing would. What a killed run left half replaced is put right, and
-    told on stderr."""
+def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool, make: bool = True) -> list[Path]:
+    """Raise `RequestError` with everything that would go wrong with files and jobs; make the outputs'
+    folders when nothing would, and answer with those that were not there. What a killed run left half
+    replaced is put right, and told on stderr. Without ``make`` nothing is touched."""
     problems: list[Problem] = []
     owners: dict[str, Job] = {}
     inputs = {os.path.realpath(job.input): job for job in jobs}
@@ -35,7 +35,7 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
         for path in dict.fromkeys(path for graph in possible for _, path in _writes(graph, job)):
             outputs[path] = None
             too_long = _too_long(path)
-            if not too_long and (told := recover(path)):
+            if make and not too_long and (told := recover(path)):
                 print(told, file=sys.stderr)
             real = os.path.realpath(path)
             if real in owners:
@@ -60,10 +60,13 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool) -> None:
                 problems.append(
                     Problem("being-written", "output", message, "Wait for it, or choose another output=.")
                 )
+    made: list[Path] = []
     if not problems:
-        problems += _make_folders(dict.fromkeys(path.parent for path in outputs))
+        folders = dict.fromkeys(path.parent for path in outputs)
+        problems += _make_folders(folders, made) if make else _look_at(folders)
     if problems:
         raise RequestError(dict.fromkeys(problems))
+    return made
 
 
 def _too_long(path: Path) -> Problem | None:
@@ -80,9 +83,33 @@ def _too_long(path: Path) -> Problem | None:
     return None
 
 
-def _make_folders(folders: Iterable[Path]) -> list[Problem]:
-    """Make them and try to write there; with a problem, those that were made go again."""
-    made: list[Path] = []
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Take away those of ``folders`` in which nothing is."""
+    for path in sorted(folders, reverse=True):
+        with contextlib.suppress(OSError):
+            path.rmdir()
+
+
+def _look_at(folders: Iterable[Path]) -> list[Problem]:
+    """What the system says without being asked to write."""
+    problems: list[Problem] = []
+    for folder in folders:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        doing = "written to" if there == folder else "made"
+        if not there.is_dir():
+            problems.append(_no_folder(folder, doing, f"{there} is a file"))
+        elif not os.access(there, os.W_OK | os.X_OK):
+            problems.append(_no_folder(folder, doing, "Permission denied"))
+    return problems
+
+
+def _no_folder(folder: Path, doing: str, why: str | None) -> Problem:
+    message = f"the folder {folder} cannot be {doing}: {why}."
+    return Problem("output-folder", "output", message, "Choose another output=.")
+
+
+def _make_folders(folders: Iterable[Path], made: list[Path]) -> list[Problem]:
+    """Make them and try to write there, noting what was ``made``; with a problem, that goes again."""
     problems: list[Problem] = []
     for folder in folders:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -94,12 +121,9 @@ def _make_folders(folders: Iterable[Path]) -> list[Problem]:
             with tempfile.TemporaryFile(dir=folder):
                 pass
         except OSError as error:
-            message = f"the folder {folder} cannot be {doing}: {error.strerror}."
-            problems.append(Problem("output-folder", "output", message, "Choose another output=."))
+            problems.append(_no_folder(folder, doing, error.strerror))
     if problems:
-        for path in sorted(made, reverse=True):
-            with contextlib.suppress(OSError):
-                path.rmdir()
+        remove_empty(made)
     return problems
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dualface.actions import Request
-from dualface.actions.prepare import prepare
+from dualface.actions.outputs import check
+from dualface.actions.prepare import NOMINAL, prepare, without_unable
 
 
 def main(config: Mapping[str, Any], request: Request) -> int:
@@ -19,5 +20,12 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         print(sentence, file=sys.stderr)
     if not ready.jobs:
         return 1
-    print(draw_plan(ready.plan(ready.jobs), config["format"]))
+    plan = ready.plan(ready.jobs)
+    if ready.jobs != (NOMINAL,):
+        plan, unable = without_unable(plan, ready.jobs)
+        for _, sentence in unable:
+            print(sentence, file=sys.stderr)
+        jobs = [assignment.job for assignment in plan.assignments]
+        check(plan, jobs, overwrite=bool(config["overwrite"]), make=False)
+    print(draw_plan(plan, config["format"]))
     return 0

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request, ends
-from dualface.actions.outputs import check
+from dualface.actions.outputs import check, remove_empty
 from dualface.actions.prepare import NOMINAL, prepare, without_unable
 from dualface.graph.plan import Plan
 from dualface.graph.running.outcome import JobResult
@@ -45,7 +45,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         failed.append(JobResult(job, "failed", sentence))
     jobs = [assignment.job for assignment in plan.assignments]
     overwrite = bool(config["overwrite"])
-    check(plan, jobs, overwrite=overwrite)
+    folders = check(plan, jobs, overwrite=overwrite)
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     gc.freeze()  # what start-up made lives as long as the process; collecting need not walk it again
@@ -81,6 +81,8 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     where = f"; report: {request.folder / 'report.json'}" if request.folder else ""
     print(f"{told}{where}", file=sys.stderr)
     status = next((s for s in ("interrupted", "failed") if counts[s]), "done")
+    if status == "interrupted":
+        remove_empty(folders)
     totals = report["totals"]
     request.outcome.update(
         status=status,
