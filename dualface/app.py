@@ -20,13 +20,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from dualface.actions import ACTIONS, FORMATS, Request, ends
+from dualface.actions import ACTIONS, FOLDERS, FORMATS, Request, ends
 from dualface.entry import INTERRUPTED
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.registry import nearest
 from dualface.sentences import problems_of, tell
-
-FOLDERS = ("run", "bench")  # actions that have a run folder
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -208,6 +206,7 @@ def task(config: Any) -> float:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
+    from dualface.clashes import check_action
     from dualface.loading import REFUSED
     from dualface.sweep import OUTCOME, options
 
@@ -224,6 +223,8 @@ def task(config: Any) -> float:
         plain = _plain(config)
         named = str(plain["objective"])
         debug = bool(plain["debug"])
+        if sweep:
+            check_action(plain["action"])
         code = _act(plain, request)
     except KeyboardInterrupt:
         request.outcome.setdefault("status", "interrupted")

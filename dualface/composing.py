@@ -33,7 +33,8 @@ def compose(ready: list[str], name: str | None = None) -> Any:
 def multirun(task: Any, ready: list[str], name: str | None = None) -> None:
     """Hand ``task`` the config of each run of a sweep."""
     with _started() as hydra:
-        hydra.multirun(config_name=name or "config", task_function=task, overrides=ready)
+        told = [*ready, "hydra.mode=MULTIRUN"]
+        hydra.multirun(config_name=name or "config", task_function=task, overrides=told)
 
 
 @contextmanager

@@ -17,8 +17,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
+from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
+from dualface.clashes import check as check_sweep
 from dualface.documents import check
 from dualface.graph.errors import Problem, RequestError
 from dualface.guard import file_problem, put_problem, typed_problem
@@ -75,6 +77,14 @@ class Loader(ConfigLoaderImpl):
             assert problem is not None
             raise RequestError([problem])
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+    def load_configuration(
+        self, config_name: Any, overrides: Any, run_mode: RunMode, *rest: Any, **named: Any
+    ) -> Any:
+        config = super().load_configuration(config_name, overrides, run_mode, *rest, **named)
+        if run_mode == RunMode.MULTIRUN:
+            check_sweep(config, self)
+        return config
 
     def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
         """One run of a sweep. What is wrong with it is told by that run (`REFUSED`), so that the

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from dualface.app import main
 
 settings.register_profile("default", deadline=None)  # a shared machine may be slow at any moment
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
@@ -30,3 +33,21 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     shared = tmp_path_factory.getbasetemp() / "home"
     shared.mkdir(exist_ok=True)
     monkeypatch.setenv("DUALFACE_HOME", str(shared))
+
+
+GRAPH = """
+defaults: [/node/decode@nodes.decode: auto, /node/encode@nodes.encode: auto, _self_]
+name: copy
+output: outputs/{name}_copy.mp4
+nodes:
+  encode: {inputs: {frames: decode.frames, source: decode.source}}
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command in an empty folder, on a small graph of its own: decode → encode."""
+    (tmp_path / "conf" / "graph").mkdir(parents=True)
+    (tmp_path / "conf" / "graph" / "copy.yaml").write_text(GRAPH)
+    monkeypatch.chdir(tmp_path)
+    return lambda *args: main(["--config-dir", str(tmp_path / "conf"), "graph=copy", "quiet=true", *args])

@@ -23,22 +23,6 @@ from dualface.sentences import problems_of
 
 Run = Callable[..., int]
 LONG = "가" * 82 + "12.mp4"  # takes no more than five bytes more
-GRAPH = """
-defaults: [/node/decode@nodes.decode: auto, /node/encode@nodes.encode: auto, _self_]
-name: copy
-output: outputs/{name}_copy.mp4
-nodes:
-  encode: {inputs: {frames: decode.frames, source: decode.source}}
-"""
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in an empty folder, on a small graph of its own: decode → encode."""
-    (tmp_path / "conf" / "graph").mkdir(parents=True)
-    (tmp_path / "conf" / "graph" / "copy.yaml").write_text(GRAPH)
-    monkeypatch.chdir(tmp_path)
-    return lambda *args: main(["--config-dir", str(tmp_path / "conf"), "graph=copy", "quiet=true", *args])
 
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
@@ -128,6 +112,16 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
         (["input=a.mp4", "graph.nodes.encode.crf=20,26"], "Say -m to run each of them"),
         (["input=a.mp4", "graph.nodes.encode.crf=range(1,3)"], "Say -m to run each."),
         (["-m", "input=a.mp4", "hydra.run.dir=x,y"], "it takes one value"),
+        (["-m", "action=plan"], "is not for sweeps"),
+        (["-m", "--cfg", "job"], "only one of them can be done"),
+        (["--run", "--multirun", "input=a.mp4"], "only one of them can be done"),
+        (["--resolve", "input=a.mp4"], "Say --cfg job too"),
+        (["--shell-completion", "install=bash"], "it is not for dualface"),
+        (["action=plan", "input=a.mp4", "output=a.mp4"], "is one of the inputs"),
+        (["action=plan", "input=[a.mp4,b.mp4]", "output=x.mp4"], "would both write x.mp4"),
+        (["action=plan", "input=a.mp4", "output=there.mp4"], "overwrite=true"),
+        (["action=plan", "input=a.mp4", "output=x.avi"], ".mp4"),
+        (["action=plan", "input=a.mp4", "output=there.mp4/x.mp4"], "there.mp4 is a file"),
         (["+layout=solo"], "Write it without the +."),
         (["~input"], "there is nothing to take away"),
         (["input=a.mp4", "output=/proc/x.mp4"], "the folder /proc cannot be written to"),
@@ -257,38 +251,6 @@ def test_overwrite_keeps_the_old_file_until_the_new_one_is_whole(run: Run, tmp_p
     (tmp_path / "x.mp4").write_text("old")
     assert run("input=a.mp4", "output=x.mp4", "overwrite=true") == 0
     assert (tmp_path / "x.mp4").stat().st_size > 100
-
-
-def test_a_sweep_goes_on_after_a_failure(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make(tmp_path / "a.mp4", Film(times=range(5)))
-    assert run("-m", "input=a.mp4", "graph.nodes.encode.crf=20,99,30") == 1
-    (table,) = (tmp_path / "runs" / "multirun").rglob("summary.csv")
-    rows = list(csv.DictReader(table.open()))
-    assert len(rows) == 3
-    assert [row["status"] for row in rows].count("done") == 2
-    assert len(list((tmp_path / "runs").rglob("a_copy.mp4"))) == 2
-
-
-def test_a_run_that_cannot_be_composed_is_a_line_of_the_table(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make(tmp_path / "a.mp4", Film(times=range(5)))
-    assert run("-m", "input=a.mp4", "overwrite=true,maybe,false") == 1
-    assert "overwrite: it cannot be 'maybe'" in said(capsys)
-    (table,) = (tmp_path / "runs" / "multirun").rglob("summary.csv")
-    rows = list(csv.DictReader(table.open()))
-    assert [row["status"] for row in rows] == ["done", "refused", "done"]
-    assert "it cannot be 'maybe'" in rows[1]["problem"]
-    assert "seconds_per_source_second (lower is better)" in rows[0]
-
-
-def test_the_table_names_the_objective(run: Run, tmp_path: Path) -> None:
-    make(tmp_path / "a.mp4", Film(times=range(5)))
-    assert run("-m", "input=a.mp4", "objective=totals.frames") == 0
-    (table,) = (tmp_path / "runs" / "multirun").rglob("summary.csv")
-    assert next(csv.DictReader(table.open()))["totals.frames"] == "5"
 
 
 def test_the_extra_of_a_missing_launcher_is_named() -> None:

@@ -189,3 +189,17 @@ def test_what_is_meant_to_be_set_can_be(folder: Path, monkeypatch: pytest.Monkey
     ]
     assert outside(*own, *sweep).returncode == 0
     assert sorted(p.parent.name for p in (folder / "many").rglob("report.json")) == ["n0", "n1"]
+
+
+def test_the_main_config_may_be_in_a_given_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(folder / "my, ü conf" / "mine.yaml", "defaults: [config, _self_]\nquiet: true\nobjective: totals.fps")
+    own = ["--config-dir", "my, ü conf", "--config-name", "mine"]
+    assert main([*own, "--cfg", "job", "--package", "quiet"]) == 0
+    assert capsys.readouterr().out == "True\n"
+    assert main([*own, "input=a.mp4", "hydra.run.dir=one"]) == 0
+    assert main([*own, "-m", "input=a.mp4", "hydra.sweep.dir=many"]) == 0
+    assert "totals.fps" not in capsys.readouterr().err
+    assert "fps (higher is better)" in (folder / "many" / "summary.csv").read_text()
+    put(folder / "my, ü conf" / "bad.yaml", f"defaults: [config]\nhydra: {{callbacks: {{x: {HOOK}}}}}")
+    assert main([*own[:-1], "bad", "action=hw"]) == 2
+    assert main(["--config-name", "mine", "action=hw"]) == 2  # without its folder
