@@ -8,6 +8,7 @@ import re
 import shlex
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 from dualface.graph.errors import InputError, Problem, RequestError
@@ -74,6 +75,7 @@ def tell(error: Exception, debug: bool) -> int:
     problems = problems_of(error)
     for problem in problems or ():
         print(problem, file=sys.stderr)
+    _tell_stale(problems or ())
     if problems is not None:
         return 2
     if isinstance(error, InputError):
@@ -83,6 +85,20 @@ def tell(error: Exception, debug: bool) -> int:
         if not debug:
             print("debug=true shows where.", file=sys.stderr)
     return 1
+
+
+def _tell_stale(problems: Iterable[Problem]) -> None:
+    """What no config can mend: nodes that this checkout has and its installation does not know."""
+    unknown = [p for p in problems if p.code in ("unknown-kind", "unknown-role", "broken-kind")]
+    if not unknown:
+        return
+    from dualface.installation import AGAIN, stale
+
+    if names := [name for name in stale() if any(f"'{name}'" in p.message for p in unknown)]:
+        print(
+            f"This checkout is newer than its installation, as to {', '.join(names)}. {AGAIN}",
+            file=sys.stderr,
+        )
 
 
 def problems_of(error: Exception) -> tuple[Problem, ...] | None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from dualface.hw import system
 from dualface.hw.layers import Layer
 from dualface.hw.probe import importable, probe
+from dualface.installation import AGAIN, stale
 
 PYTHON = (3, 11)
 # Import name → what dualface uses it for.
@@ -91,6 +92,9 @@ def _packages() -> Iterator[Check]:
         yield Check("packages", False, f"missing: {', '.join(missing)}", "Run: pip install dualface")
     else:
         yield Check("packages", True, f"dualface {version} and everything it needs")
+    if old := stale():
+        message = f"this checkout has other entry points than its installation: {', '.join(old)}"
+        yield Check("installation", False, message, AGAIN)
     for extra, names in EXTRAS.items():
         absent = [name for name in names if not importable(name)]
         message = f"missing: {', '.join(absent)}" if absent else "installed"
