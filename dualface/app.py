@@ -205,6 +205,7 @@ def task(config: Any) -> float:
     Returns the objective, infinite where there is none."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
 
     from dualface.clashes import check_action
     from dualface.loading import REFUSED
@@ -213,7 +214,7 @@ def task(config: Any) -> float:
     hydra = HydraConfig.get()
     sweep = hydra.mode == RunMode.MULTIRUN
     folder = Path(hydra.runtime.output_dir)
-    typed = tuple(hydra.overrides.task)
+    typed = tuple(OmegaConf.to_container(hydra.overrides, resolve=False)["task"])  # type: ignore[index,call-overload]
     request = Request(folder, typed, sweep)
     debug, code, named = False, INTERRUPTED, ""
     _runs[folder] = code

@@ -15,11 +15,12 @@ def check(config: Any, loader: Any) -> None:
     check_action(config.action)
     from omegaconf import OmegaConf
 
-    subdir = str(OmegaConf.to_container(config.hydra.sweep, resolve=False)["subdir"])  # type: ignore[index,call-overload]
+    hydra: Any = OmegaConf.to_container(config.hydra, resolve=False)
+    subdir, typed = str(hydra["sweep"]["subdir"]), hydra["overrides"]["task"]
     if re.search(r"hydra[.:]job\.(num|id)\b", subdir):
         return
     taken: dict[str, int] = {}
-    for run, folder in enumerate(_folders(config, loader, subdir)):
+    for run, folder in enumerate(_folders(config, loader, subdir, typed)):
         if folder in taken:
             message = f"runs {taken[folder]} and {run} would both be in the folder {folder}."
             hint = "Leave it out, or write ${hydra.job.num} into it."
@@ -35,7 +36,7 @@ def check_action(action: str) -> None:
         raise RequestError([Problem("no-sweep", "action", message, hint)])
 
 
-def _folders(config: Any, loader: Any, subdir: str) -> list[str]:
+def _folders(config: Any, loader: Any, subdir: str, typed: list[str]) -> list[str]:
     """The folder of each run. What a sweeper other than Hydra's basic one will try is not known."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.hydra_config import HydraConfig
@@ -46,9 +47,7 @@ def _folders(config: Any, loader: Any, subdir: str) -> list[str]:
     if not sweeper._target_.endswith(f".{BasicSweeper.__name__}"):
         return [] if "${" in subdir else [subdir, subdir]
     texts = [*(f"{key}={value}" for key, value in (sweeper.params or {}).items())]
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(
-        [*texts, *config.hydra.overrides.task]
-    )
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*texts, *typed])
     runs = BasicSweeper.split_arguments(parsed, None)[0]
     if "${" not in subdir:
         return [subdir for _ in runs]

@@ -18,7 +18,10 @@ from dualface.sentences import no_choice
 from dualface.settings import GROUPS, keys
 
 PATHS = ("input", "input_list", "output")
+NAMES = ("action", "format", "kind", "model", "target", "bench", "objective")
 _OVERRIDE = re.compile(r"^(?P<sign>~|\+{0,2})(?P<key>[^=]*?)(?:=(?P<value>.*))?$", re.DOTALL)
+_PLAIN = re.compile(r"(?!null$)[A-Za-z0-9_./-]*")
+_FUNCTION = re.compile(r"\w+\(.*\)", re.DOTALL)  # of Hydra's grammar, such as choice(a,b)
 
 
 def quote(text: str) -> str:
@@ -63,6 +66,19 @@ def path_value(value: str, sweep: bool) -> str:
         return ",".join(path_value(part, False) for part in parts)
     if value.startswith("[") and value.endswith("]"):
         return "[" + ",".join(map(quote, split(value[1:-1]))) + "]"
+    return quote(_bare(value))
+
+
+def name_value(value: str, sweep: bool) -> str:
+    """The value of a key that takes a name, as Hydra should read it: whatever it holds, it is text.
+
+    >>> name_value("dé/x", False), name_value("run,bench", True), name_value("choice(a,b)", True)
+    ("'dé/x'", 'run,bench', 'choice(a,b)')
+    """
+    if _PLAIN.fullmatch(value) or (sweep and _FUNCTION.fullmatch(value)):
+        return value
+    if sweep and len(parts := split(value)) > 1:
+        return ",".join(name_value(part, False) for part in parts)
     return quote(_bare(value))
 
 
@@ -123,7 +139,9 @@ def _override(
     if head not in known:
         problems.append(_unknown(head, [*known, *groups], "there is no key"))
         return arg
-    return f"{key}={path_value(value, sweep)}" if key in PATHS and value is not None else arg
+    if value is None or sign == "~" or key not in (*PATHS, *NAMES):
+        return arg
+    return f"{key}={(path_value if key in PATHS else name_value)(value, sweep)}"
 
 
 def _choices(group: str, value: str, sweep: bool, choices: Sequence[str]) -> list[Problem]:

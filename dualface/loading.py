@@ -68,14 +68,16 @@ class Loader(ConfigLoaderImpl):
         return result
 
     def _process_config_searchpath(self, config_name: Any, parsed_overrides: Any, repo: Any) -> None:
+        for source in repo.get_sources():
+            # Hydra's own choices would be lost, and its complaint would name another file.
+            if source.scheme() == "file" and (own := next(Path(source.path, "hydra").rglob("*.yaml"), None)):
+                raise _closed(str(own))
         # Hydra reads hydra.searchpath, and imports what it names, from a main config as it stands in its
         # file, before it is put anywhere.
         main = repo.load_config(config_path=config_name) if config_name else None
         if main is not None and not _trusted(main.path, config_name) and "hydra" in main.config:
             file = f"{main.path.removeprefix('file://')}/{config_name.removesuffix('.yaml')}.yaml"
-            problem = file_problem(file, "", {}, ["hydra"], ())
-            assert problem is not None
-            raise RequestError([problem])
+            raise _closed(file)
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
     def load_configuration(
@@ -104,6 +106,13 @@ class Loader(ConfigLoaderImpl):
                 config.hydra.overrides.task = list(sweep_overrides)
                 config[REFUSED] = [dataclasses.asdict(problem) for problem in told]
             return config
+
+
+def _closed(file: str) -> RequestError:
+    """``file`` reaches Hydra's own section."""
+    problem = file_problem(file, "", {}, ["hydra"], ())
+    assert problem is not None
+    return RequestError([problem])
 
 
 def install() -> None:

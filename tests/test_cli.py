@@ -58,6 +58,21 @@ def test_an_apostrophe_in_a_name_opens_nothing() -> None:
     assert split("it's.mp4,b.mp4") == ["it's.mp4", "b.mp4"]
 
 
+@pytest.mark.parametrize("key", ["kind", "model", "target", "bench", "objective"])
+@pytest.mark.parametrize("text", [*NASTY, "dé/x", "null", "a=b", "it's", "[x", "a,b"])
+def test_any_name_is_text(key: str, text: str) -> None:
+    (made,) = overrides([f"{key}={text}"], False, {})
+    value = OverridesParser.create().parse_override(made).value()
+    assert OmegaConf.to_container(OmegaConf.create({key: str(value)}), resolve=True) == {key: text}
+
+
+def test_names_may_be_swept() -> None:
+    assert overrides(["objective=é,a b", "action=choice(run,bench)"], True, {}) == [
+        "objective='é','a b'",
+        "action=choice(run,bench)",
+    ]
+
+
 def test_options_pass_as_added_so_that_build_sees_every_typo() -> None:
     assert overrides(["graph.nodes.detect.scroe=1", "+hw.x=2"], False, {}) == [
         "++graph.nodes.detect.scroe=1",

@@ -37,6 +37,8 @@ FILES = {  # of a folder given by --config-dir: an attack each
     "target": ("graph/bad.yaml", f"nodes: {{a: {HOOK}}}", "graph=bad"),
     "overwrite": ("graph/bad.yaml", "# @package _global_\noverwrite: true", "graph=bad"),
     "protocols": ("experiment/bad.yaml", "# @package _global_\nprotocols: [http]", "+experiment=bad"),
+    "shadow": ("hydra/config.yaml", "x: 1", "quiet=true"),
+    "shadowed choice": ("hydra/launcher/basic.yaml", "n_jobs: 1", "quiet=true"),
     "record": ("hw/bad.yaml", "# @package _global_\nrecord: true", "hw=bad"),
 }
 
