@@ -17,6 +17,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins import file_config_source
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.plugins import Plugins
+from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
@@ -65,6 +66,11 @@ class Loader(ConfigLoaderImpl):
         file = Path(result.path.removeprefix("file://"), f"{default.config_path.removesuffix('.yaml')}.yaml")
         if problem := file_problem(str(file), group.split("/")[0], config, reached, defaults):
             raise RequestError([problem])
+        if group.split("/")[0] != "hw" and isinstance(config, dict) and "hw" in config:
+            from dualface.hw.keys import wrong_values
+
+            if problems := wrong_values(str(file), config["hw"]):
+                raise RequestError(problems)
         return result
 
     def _process_config_searchpath(self, config_name: Any, parsed_overrides: Any, repo: Any) -> None:
@@ -83,7 +89,14 @@ class Loader(ConfigLoaderImpl):
     def load_configuration(
         self, config_name: Any, overrides: Any, run_mode: RunMode, *rest: Any, **named: Any
     ) -> Any:
-        config = super().load_configuration(config_name, overrides, run_mode, *rest, **named)
+        try:
+            config = super().load_configuration(config_name, overrides, run_mode, *rest, **named)
+        except TypeError as error:  # OmegaConf's, where an item of a list is named by a word
+            word = re.match(r"Index '(.*)' \(str\) is not an int", str(error))
+            if word is None:
+                raise
+            typed = next((text for text in overrides if word[1] in re.split("[.=]", text)), "")
+            raise ConfigCompositionException(f"Error merging override {typed}") from error
         if run_mode == RunMode.MULTIRUN:
             check_sweep(config, self)
         return config

@@ -59,10 +59,28 @@ _SAID = (  # Hydra's words, the place, what is wrong, what to do
     ),
     (rf"{_FILE}Key '(?P<key>[^']*)' not in", "{file}.yaml", "there is no key '{key}'.", "--help lists them."),
     (
-        rf"{_FILE}[Ff]ield '(?P<key>[^']*)' is not Optional",
+        rf"{_FILE}(?:[Ff]ield '[^']*' is not Optional|Incompatible value 'None')",
         "{file}.yaml",
         "{key} cannot be null.",
         "Leave it out for the usual value.",
+    ),
+    (
+        rf"{_FILE}Cannot convert '\w+' to string: '(?P<value>.*)'",
+        "{file}.yaml",
+        "{key} is one text, not {value}.",
+        "--help shows the keys.",
+    ),
+    (
+        rf"{_FILE}Value '(?P<value>.*)' is not a valid bool",
+        "{file}.yaml",
+        "{key} cannot be '{value}'.",
+        "It is true or false.",
+    ),
+    (
+        r"Interpolation key '(?P<value>[^']*)' not found",
+        "{key}",
+        "there is no ${{{value}}} to take a value from.",
+        "Name a key of the config.",
     ),
     (rf"{_FILE}(?P<why>.*?)\.?$", "{file}.yaml", "{why}.", "--help shows the keys."),
 )
@@ -142,22 +160,25 @@ def _composing(error: Any) -> Problem:
     if isinstance(missing, str):
         group, _, name = missing.rpartition("/")
         asking = re.match(r"In '([^']*)'", said)
-        asker = asking[1] if asking and asking[1] != "config" else ""
+        asker = asking[1] if asking and asking[1] not in ("config", "hydra/config") else ""
         if package := _EXTRAS.get(missing):
             message = "it is not installed."
             return Problem("not-installed", f"{group}={name}", message, f"pip install '{package}' brings it.")
         if group:
             return no_choice(group, name, list(error.options or ()), asker)
         return Problem("unknown-config", "", f"there is no config {missing}.yaml.", "Look at --config-name.")
-    said = re.split(r" full_key: ", said)[0]
+    said, _, full_key = said.partition(" full_key: ")
     if merging := re.match(r"Error merging override (.*)", said):
         key, _, value = merging[1].lstrip("+").partition("=")
         why = str(error.__cause__).split("\n")[0].strip()
+        if "out of range" in why or "is not an int" in why:
+            hint = "Items are counted from 0; --cfg job shows the list."
+            return Problem("unknown-place", key, "the list has no such item.", hint)
         hint = "It is true or false." if "is not a valid bool" in why else "--help shows the keys."
         return Problem("bad-value", key, f"it cannot be '{value}'.", hint)
     for pattern, where, message, hint in _SAID:
         if match := re.match(pattern, said):
-            found = match.groupdict()
+            found = {"key": full_key.split(" ")[0], **match.groupdict()}
             parts = [text.format(**found) for text in (where, message, hint)]
             return Problem("bad-config" if ".yaml" in where else "bad-value", *parts)
     if place := re.match(r"(?:In '[^']*': )?Could not override '([^']+)'\.(.*)", said):

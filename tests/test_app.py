@@ -71,6 +71,17 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
     assert f"hw={hardware}" in capsys.readouterr().out
 
 
+EXPERIMENTS = {
+    "null_graph": "graph: null",
+    "bogus": "bogus: 1",
+    "bad_hw": "hw: {decode_batch: 999}",
+    "list": "objective: [1]",
+    "null_objective": "objective: null",
+    "maybe": "quiet: maybe",
+    "nowhere": "objective: ${x}",
+}
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
@@ -95,6 +106,20 @@ def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.Capt
         (["input=a.mp4", "output={nme}.mp4"], "{nme}"),
         (["input=a.mp4", "output=x.avi"], ".mp4"),
         (["input=a.mp4", "objective=totals.fpss"], "Did you mean 'totals.fps'"),
+        (
+            ["action=hw", "hw.gpus.9.vram_mb=4096"],
+            "hw.gpus: it cannot be {'9': {'vram_mb': 4096}}: it must be",
+        ),
+        (["action=hw", "hw.gpus=[3]"], "0: it must hold KEY: VALUE"),
+        (["action=plan", "hw=h100", "hw.gpus.9.vram_mb=4096"], "vram_mb: the list has no such item"),
+        (["action=plan", "hw=h100", "hw.gpus.x.vram_mb=4096"], "vram_mb: the list has no such item"),
+        (["input=a.mp4", "+experiment=bad_hw"], "bad_hw.yaml: hw.decode_batch cannot be 999: it must be"),
+        (["input=a.mp4", "hw=h100", "+experiment=bad_hw"], "bad_hw.yaml: hw.decode_batch cannot be 999"),
+        (["input=a.mp4", "+experiment=list"], "experiment/list.yaml: objective is one text, not [1]."),
+        (["input=a.mp4", "+experiment=null_objective"], "null_objective.yaml: objective cannot be null."),
+        (["input=a.mp4", "+experiment=maybe"], "experiment/maybe.yaml: quiet cannot be 'maybe'."),
+        (["input=a.mp4", "+experiment=nowhere"], "objective: there is no ${x} to take a value from."),
+        (["-m", "input=a.mp4", "hydra/sweeper=foo"], "hydra/sweeper=foo: there is no such choice."),
         (["input=a.mp4", "objective=${x}"], "no number '${x}'"),
         (["input=a.mp4", "graph.nodes.encode.crf=${x}"], "graph.nodes.encode.crf: "),
         (["action=nodes", "kind=décode/é (x)"], "no kind is called 'décode/é (x)'"),
@@ -147,7 +172,7 @@ def test_a_wrong_request_is_one_sentence_and_starts_nothing(
     (tmp_path / "there.mp4").write_text("mine")
     (tmp_path / "empty").mkdir()
     (tmp_path / "conf" / "experiment").mkdir()
-    for name, text in {"null_graph": "graph: null", "bogus": "bogus: 1"}.items():
+    for name, text in EXPERIMENTS.items():
         (tmp_path / "conf" / "experiment" / f"{name}.yaml").write_text(f"# @package _global_\n{text}\n")
     (tmp_path / "link.mp4").hardlink_to(tmp_path / "a.mp4")
     kept = (tmp_path / "a.mp4").read_bytes()

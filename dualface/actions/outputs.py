@@ -83,7 +83,16 @@ def _too_long(path: Path) -> Problem | None:
     return None
 
 
-def remove_empty(folders: Iterable[Path]) -> None:
+@contextlib.contextmanager
+def tidied(folders: Iterable[Path]) -> Iterator[None]:
+    """However what is within ends, those of ``folders`` in which nothing is go again."""
+    try:
+        yield
+    finally:
+        _remove_empty(folders)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
     """Take away those of ``folders`` in which nothing is."""
     for path in sorted(folders, reverse=True):
         with contextlib.suppress(OSError):
@@ -123,7 +132,7 @@ def _make_folders(folders: Iterable[Path], made: list[Path]) -> list[Problem]:
         except OSError as error:
             problems.append(_no_folder(folder, doing, error.strerror))
     if problems:
-        remove_empty(made)
+        _remove_empty(made)
     return problems
 
 

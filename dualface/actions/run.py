@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request, ends
-from dualface.actions.outputs import check, remove_empty
+from dualface.actions.outputs import check, tidied
 from dualface.actions.prepare import NOMINAL, prepare, without_unable
 from dualface.graph.plan import Plan
 from dualface.graph.running.outcome import JobResult
@@ -52,7 +52,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     gpus = machine_gpus() if plan.hardware.gpus else []
     own = runtime_dir() / "leases"
     leases = Leases.of_machine(limits(plan.hardware), lease_dir(), own, _note, gpus)
-    with stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
+    with tidied(folders), stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
         made: tuple[JobResult, ...] = ()
         if jobs:
             made = execute(
@@ -81,8 +81,6 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     where = f"; report: {request.folder / 'report.json'}" if request.folder else ""
     print(f"{told}{where}", file=sys.stderr)
     status = next((s for s in ("interrupted", "failed") if counts[s]), "done")
-    if status == "interrupted":
-        remove_empty(folders)
     totals = report["totals"]
     request.outcome.update(
         status=status,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, TypeAdapter, ValidationError
 
+from dualface.graph.errors import Problem
 from dualface.graph.hardware import Gpu
 from dualface.graph.registry import nearest
 
@@ -83,14 +84,29 @@ def parse(key: str, value: Any) -> tuple[Any, str]:
     return (tuple(dict.fromkeys(parsed)) if isinstance(parsed, list) else parsed), ""
 
 
+def wrong_values(file: str, values: Any) -> list[Problem]:
+    """What cannot be among the ``values`` that ``file``, no layer of its own, has set over a layer's. A
+    value that refers to others is left alone."""
+    found = []
+    for key, value in values.items() if isinstance(values, Mapping) else ():
+        if key in KEYS and value is not None and "${" not in str(value) and (why := parse(key, value)[1]):
+            end = "" if why.endswith("?") else "."
+            found.append(Problem("bad-hardware", file, f"hw.{key} cannot be {value}: {why}{end}"))
+    return found
+
+
 def _why(key: str, value: Any, error: ValidationError) -> str:
     if key == "encode_overflow":
         meant = nearest(str(value), get_args(Overflow))
         return "it must be 'wait' or 'software'" + (f"; did you mean '{meant}'?" if meant else "")
     if key != "gpus":
         return f"it must be {_expected(key)}"
+    if isinstance(value, Mapping):
+        return "it must be a list; hw.gpus.0.KEY=VALUE changes a GPU that a preset, such as hw=h100, lists"
     first = error.errors(include_url=False)[0]
     place = ".".join(map(str, first["loc"]))
+    if first["type"] == "model_type":
+        return f"{place}: it must hold KEY: VALUE, such as vram_mb: 8192"
     message = first["msg"][0].lower() + first["msg"][1:]
     return f"{place + ': ' if place else ''}{message}"
 
