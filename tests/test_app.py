@@ -19,6 +19,7 @@ from hydra.errors import MissingConfigException
 from media import Film, Sound, make, tracks
 
 from dualface.app import main
+from dualface.graph.errors import Problem, RequestError
 from dualface.sentences import problems_of
 
 Run = Callable[..., int]
@@ -459,3 +460,18 @@ def test_a_name_that_is_not_utf8_is_a_name_like_any_other(run: Run, tmp_path: Pa
     (report,) = (tmp_path / "runs").rglob("report.json")
     named = [job["name"] for job in json.loads(report.read_text(encoding="utf-8"))["jobs"]]
     assert sorted(named) == sorted(["a", Path(odd).stem])
+
+
+def test_a_refusal_at_the_start_leaves_no_empty_folder(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **named: object) -> None:
+        raise RequestError([Problem("bad-option", "", "not today.")])
+
+    make(tmp_path / "a.mp4")
+    monkeypatch.setattr("dualface.graph.execute.execute", refuse)
+    (tmp_path / "kept").mkdir()
+    assert run("input=a.mp4", "output=new/{name}/x.mp4") == 2
+    assert run("input=a.mp4", "output=kept/x.mp4") == 2
+    assert not (tmp_path / "new").exists()
+    assert (tmp_path / "kept").exists()
