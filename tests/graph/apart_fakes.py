@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 
@@ -27,7 +28,7 @@ class CountConfig(NodeConfig):
 
 @dataclass
 class NoteConfig(NodeConfig):
-    fault: str = ""  # raise, refuse, die, hang
+    fault: str = ""  # raise, refuse, die, hang, odd
     of: str = "b"  # the job in which that happens
 
 
@@ -68,6 +69,8 @@ class Note(Node[NoteConfig]):
         self.file.flush()
         self.context.count("seen", len(a))
         fault = self.config.fault if self.context.job.name == self.config.of and self.seen > 8 else ""
+        if fault == "odd":
+            self.context.report("lock", threading.Lock())
         if fault == "raise":
             raise ValueError("no more")
         if fault == "refuse":

@@ -89,6 +89,13 @@ def test_what_a_node_raises_is_told_as_ever(tmp_path: Path) -> None:
     assert files(tmp_path) == ["a.out", "c.out"]
 
 
+def test_a_report_that_cannot_travel_does_not_cost_the_job(tmp_path: Path) -> None:
+    result = run(plan(tmp_path, fault="odd"), apart=True, open_device=open_device)[1]
+    assert (result.status, result.nodes) == ("done", ())
+    assert "is lost: TypeError: cannot pickle" in result.events[-1].message
+    assert files(tmp_path) == ["a.out", "b.out", "c.out"]
+
+
 def test_a_candidate_that_gives_up_there_is_replaced(tmp_path: Path) -> None:
     asked = []
 

@@ -8,7 +8,7 @@ import queue
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dualface.graph.errors import RequestError
@@ -55,7 +55,12 @@ def serve(pipe: Any, open_device: OpenDevice | None) -> None:
         except Exception as error:  # no device, for one
             told = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
             result = JobResult(order.job, "failed", told, order.slot.name)
-        relay.send(result)
+        try:
+            relay.send(result)
+        except Exception as error:  # a node reported what is no plain value; the job is as it is
+            told = f"what its nodes counted and reported is lost: {type(error).__name__}: {error}"
+            event = Event("warning", told)
+            relay.send(replace(result, nodes=(), events=(*result.events, event)))
 
 
 def _listen(pipe: Any, orders: queue.SimpleQueue[Order | None], stop: threading.Event) -> None:
