@@ -149,7 +149,6 @@ EXPERIMENTS = {
         (["--shell-completion", "install=bash"], "it is not for dualface"),
         (["action=plan", "input=a.mp4", "output=a.mp4"], "is one of the inputs"),
         (["action=plan", "input=[a.mp4,b.mp4]", "output=x.mp4"], "would both write x.mp4"),
-        (["action=plan", "input=a.mp4", "output=there.mp4"], "overwrite=true"),
         (["action=plan", "input=a.mp4", "output=x.avi"], ".mp4"),
         (["action=plan", "input=a.mp4", "output=there.mp4/x.mp4"], "there.mp4 is a file"),
         (["+layout=solo"], "Write it without the +."),
@@ -475,3 +474,17 @@ def test_a_refusal_at_the_start_leaves_no_empty_folder(
     assert run("input=a.mp4", "output=kept/x.mp4") == 2
     assert not (tmp_path / "new").exists()
     assert (tmp_path / "kept").exists()
+
+
+def test_a_plan_says_that_its_output_is_there(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make(tmp_path / "a.mp4")
+    (tmp_path / "there.mp4").write_text("mine")
+    assert run("action=plan", "input=a.mp4", "output=there.mp4") == 0
+    out, err = capsys.readouterr()
+    assert err == "output: there.mp4 exists already. Say overwrite=true to replace it. [exists]\n"
+    assert out.startswith("plan: 1 job")
+    assert run("action=plan", "input=a.mp4", "output=new/x.mp4") == 0
+    assert capsys.readouterr().err == ""
+    assert not (tmp_path / "new").exists()

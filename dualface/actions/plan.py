@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dualface.actions import Request
 from dualface.actions.outputs import check
 from dualface.actions.prepare import NOMINAL, prepare, without_unable
+from dualface.graph.errors import RequestError
+from dualface.graph.job import Job
+from dualface.graph.plan import Plan
+
+PASSING = ("exists", "being-written")
 
 
 def main(config: Mapping[str, Any], request: Request) -> int:
@@ -26,6 +31,18 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         for _, sentence in unable:
             print(sentence, file=sys.stderr)
         jobs = [assignment.job for assignment in plan.assignments]
-        check(plan, jobs, overwrite=bool(config["overwrite"]), make=False)
+        _look(plan, jobs, bool(config["overwrite"]))
     print(draw_plan(plan, config["format"]))
     return 0
+
+
+def _look(plan: Plan, jobs: Sequence[Job], overwrite: bool) -> None:
+    """Raise `RequestError` for outputs that can never be. A file that is there now is told on stderr: the
+    plan of a request that is done is a fair question."""
+    try:
+        check(plan, jobs, overwrite=overwrite, make=False)
+    except RequestError as error:
+        if any(problem.code not in PASSING for problem in error.problems):
+            raise
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
