@@ -84,6 +84,20 @@ def test_the_last_picture_is_shown_as_long_as_in_the_source(tmp_path: Path, fram
         assert out.duration == pytest.approx(1_133_000, abs=1000)
 
 
+def test_the_last_picture_shown_is_not_the_last_decoded(tmp_path: Path) -> None:
+    times = [0, 33, 50, 650, 667, 684]
+    film = Film(
+        times=times, time_base=Fraction(1, 1000), options={"bf": "2", "b-adapt": "0", "preset": "ultrafast"}
+    )
+    source = make(tmp_path / "vfr.mp4", film)
+    with av.open(str(source)) as made:
+        assert [p.pts for p in made.demux(video=0) if p.size][-1] < times[-1] * 16
+    copy(source, tmp_path / "out.mp4")
+    for path in (source, tmp_path / "out.mp4"):
+        _, (header,) = boxes(path.read_bytes(), "moov", "mvhd")
+        assert struct.unpack(">I", header[16:20])[0] == pytest.approx(times[-1] + 33, abs=2)
+
+
 @pytest.mark.parametrize(
     ("name", "codec"), [("a.wmv", "wmav2"), ("a.asf", "wmav1"), ("a.avi", "adpcm_ms"), ("a.avi", "wmav2")]
 )
@@ -193,11 +207,21 @@ def shortened(source: Path, size: int) -> Path:
 
 LONG = Film(times=range(300), options={"bf": "0"}, sounds=[Sound(seconds=10)])
 LIVE = replace(LONG, muxing={"live": "1"})
+IN_PARTS = replace(LONG, muxing={"movflags": "frag_keyframe+empty_moov"}, options={"bf": "0", "g": "30"})
+WINDOWS = replace(LONG, codec="mpeg4", options={}, sounds=[Sound("wmav2", seconds=10)])
 
 
 @pytest.mark.parametrize(
     ("name", "film"),
-    [("a.ts", LONG), ("a.m2ts", LONG), ("a.mkv", LIVE), ("a.mkv", LONG), ("a.avi", LONG)],
+    [
+        ("a.ts", LONG),
+        ("a.m2ts", LONG),
+        ("a.mkv", LIVE),
+        ("a.mkv", LONG),
+        ("a.avi", LONG),
+        ("a.mp4", IN_PARTS),
+        ("a.wmv", WINDOWS),
+    ],
 )
 def test_a_file_that_was_cut_off_says_so(tmp_path: Path, name: str, film: Film) -> None:
     source = make(tmp_path / name, film)
@@ -205,9 +229,18 @@ def test_a_file_that_was_cut_off_says_so(tmp_path: Path, name: str, film: Film) 
     assert copy(source, keep=False).said("warning") == ""
     for size in (whole // 2 - 45, whole * 2 // 3 + 1, whole - 150):
         ran = copy(shortened(source, size), keep=False)
-        (told,) = [e.message for e in ran.events if e.kind == "warning"]
-        assert "it was probably cut off while being copied or recorded" in told
+        cut_off = "it was probably cut off while being copied or recorded"
+        (told,) = [e.message for e in ran.events if e.kind == "warning" and cut_off in e.message]
         assert ("in the middle of a packet" in told) == ("breaks off" not in told)
+
+
+def test_a_cut_between_two_transport_packets_is_told_by_the_last_picture(tmp_path: Path) -> None:
+    source = make(tmp_path / "a.ts", replace(LONG, options={"bf": "0", "g": "1"}))
+    data = source.read_bytes()
+    begun, video = 0x41, 0x00  # the first packet of a picture, which has several
+    pictures = [at for at in range(0, len(data), 188) if tuple(data[at + 1 : at + 3]) == (begun, video)]
+    ran = copy(shortened(source, pictures[150] + 188), keep=False)
+    assert "with damaged packets; it was probably cut off" in ran.said("warning")
 
 
 def test_a_film_is_not_called_cut_off_for_a_long_last_picture(tmp_path: Path) -> None:
@@ -240,7 +273,22 @@ def test_any_size_of_transport_packets(tmp_path: Path, size: int) -> None:
     for data, broken in ((b"".join(padded), False), (b"".join(padded)[:-1], True), (b"?" * 999, False)):
         path.write_bytes(data)
         assert cut(str(path), "mpegts") is broken
-    assert not cut(str(path), "mov,mp4,m4a,3gp,3g2,mj2")
+    assert not cut(str(path), "mpeg")
+
+
+def test_the_end_of_mp4(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    whole = struct.pack(">I4s8x", 16, b"ftyp") + struct.pack(">I4sQ8x", 1, b"mdat", 24)
+    for data, broken in (
+        (whole, False),
+        (whole[:-1], True),
+        (whole[:34], True),
+        (whole + struct.pack(">I4s", 0, b"mdat") + bytes(9), False),
+        (whole + b"\xff" * 40, False),
+        (b"", False),
+    ):
+        path.write_bytes(data)
+        assert cut(str(path), "mov,mp4,m4a,3gp,3g2,mj2") is broken
 
 
 def test_the_end_of_what_was_written_live(tmp_path: Path) -> None:

@@ -13,19 +13,23 @@ from dualface.nodes.decode.streams import Media
 
 SYNC = 0x47
 SEGMENT = 0x18538067
+ASF_FILE = bytes.fromhex("a1dcab8c 47a9 cf11 8ee4 00c00c205365")  # the header that tells the file's size
+GUESSED = {"asf"}  # FFmpeg's formats of which it guesses a length by the bit rate once they are cut off
 WHY = "it was probably cut off while being copied or recorded"
 
 
-def broken_off(path: str, media: Media, seconds: float, expected: float) -> str:
+def broken_off(path: str, media: Media, seconds: float, expected: float, damaged: bool = False) -> str:
     """A sentence for a film of which ``seconds`` came, or "" where nothing says that it breaks off.
 
-    ``expected`` is what the container claims, 0 where it is silent. All of ``media`` has been read.
+    ``expected`` is what the container claims, 0 where it is silent; ``damaged`` tells whether the
+    decoder missed parts of the last pictures. All of ``media`` has been read.
     """
-    if expected and expected - seconds > max(1.0, 0.02 * expected):
+    kind = media.container.format.name
+    if kind not in GUESSED and expected and expected - seconds > max(1.0, 0.02 * expected):
         return f"the file breaks off at {clock(seconds)} of {clock(expected)}; {WHY}"
-    if cut(path, media.container.format.name):
+    if cut(path, kind):
         return f"the file ends at {clock(seconds)} in the middle of a packet; {WHY}"
-    if media.ends_damaged:
+    if damaged or media.ends_damaged:
         return f"the file ends at {clock(seconds)} with damaged packets; {WHY}"
     return ""
 
@@ -93,8 +97,36 @@ def _riff(file: BinaryIO, total: int) -> bool:
     return at > total + 1  # a last odd byte may lack its pair
 
 
+def _mp4(file: BinaryIO, total: int) -> bool:
+    """MP4 and MOV: one box after the other; one of size 0 goes to the end. What has no name of a box
+    was put behind the film by somebody else."""
+    at = 0
+    while at < total:
+        file.seek(at)
+        head = file.read(16)
+        if not (head[4:8].isascii() and head[4:8].decode().isprintable()):
+            return False
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:], "big")
+        if size < 8:
+            return False
+        at += size
+    return at > total
+
+
+def _asf(file: BinaryIO, total: int) -> bool:
+    """WMV and WMA: a header tells the size, unless it is marked as written live."""
+    head = file.read(1 << 16)
+    at = head.find(ASF_FILE)
+    told, marks = head[at + 40 : at + 48], head[at + 88 : at + 89]
+    return at >= 0 and marks in (b"\0", b"\2") and int.from_bytes(told, "little") > total
+
+
 LOOKS: dict[str, Callable[[Any, int], bool]] = {
     "mpegts": _transport,
     "matroska,webm": _matroska,
     "avi": _riff,
+    "mov,mp4,m4a,3gp,3g2,mj2": _mp4,
+    "asf": _asf,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,7 @@ class PyavDecode(Node[PyavConfig]):
         self.others: dict[Shape, Fitted] = {}
         self.total = 0
         self.damaged = 0
+        self.corrupt: deque[bool] = deque(maxlen=4)  # of the last pictures
         self.frames = self._frames(self.media)
 
     def process(self) -> Decoded[NV12, Cpu] | None:
@@ -117,6 +119,7 @@ class PyavDecode(Node[PyavConfig]):
             self._damage(error.strerror or "invalid data")
             return []
         for frame in frames:
+            self.corrupt.append(frame.is_corrupt)
             if frame.is_corrupt:
                 self._damage("parts of a picture are missing")
         return list(frames)
@@ -176,7 +179,9 @@ class PyavDecode(Node[PyavConfig]):
         first = float((self.stream.start_time or 0) * self.video.time_base)
         length = self.media.last_length or self.timeline.step * self.video.time_base
         came = self._seconds() - first + float(length)
-        if not self.context.stopping() and (told := broken_off(self.name, self.media, came, self.expected)):
+        if self.context.stopping():
+            return
+        if told := broken_off(self.name, self.media, came, self.expected, any(self.corrupt)):
             self._emit("warning", told)
 
     def _seconds(self) -> float:

@@ -37,6 +37,8 @@ class Media:
         "__weakref__",
         "_damaged",
         "_lengths",
+        "_read",
+        "_video",
         "chapters",
         "container",
         "metadata",
@@ -47,6 +49,7 @@ class Media:
     def __init__(self, container: Any, video: Any) -> None:
         self.container = container
         self.video_index: int = video.index
+        self._video, self._read = video, 0
         self.tracks = tuple(
             Track(s.index, s.type, codec_name(s), s)
             for s in container.streams
@@ -67,6 +70,7 @@ class Media:
             if packet.size:
                 self._damaged.append(packet.is_corrupt)
             if packet.stream.index == video.index:
+                self._read += bool(packet.size)
                 if packet.pts is not None and packet.duration and not packet.is_discard:
                     self._lengths.append((packet.pts, packet.duration * packet.time_base))
                 yield packet
@@ -77,7 +81,16 @@ class Media:
     def last_length(self) -> Fraction | None:
         """How long the last of the pictures that were read is shown, in seconds; ``None`` where
         the source does not say."""
-        return max(self._lengths)[1] if self._lengths else None
+        if not self._lengths:
+            return None
+        pts, length = max(self._lengths)
+        video = self._video
+        whole = video.duration and self._read == video.frames
+        if whole and pts != self._lengths[-1][0] and "mp4" in self.container.format.name:
+            # MP4's packets last until the next is decoded, which is not the next that is shown.
+            left = (video.start_time or 0) + video.duration - pts
+            length = left * video.time_base if left > 0 else length
+        return length
 
     @property
     def ends_damaged(self) -> bool:
