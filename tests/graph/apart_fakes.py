@@ -26,9 +26,16 @@ class CountConfig(NodeConfig):
     frames: int = 40
 
 
+class OneWay(Exception):
+    """Can be pickled, and not be read again."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__(f"{a} and {b}")
+
+
 @dataclass
 class NoteConfig(NodeConfig):
-    fault: str = ""  # raise, refuse, die, hang, odd
+    fault: str = ""  # raise, refuse, die, hang, odd, late
     of: str = "b"  # the job in which that happens
 
 
@@ -71,6 +78,12 @@ class Note(Node[NoteConfig]):
         fault = self.config.fault if self.context.job.name == self.config.of and self.seen > 8 else ""
         if fault == "odd":
             self.context.report("lock", threading.Lock())
+            self.context.report("error", OneWay(1, 2))
+            self.context.emit(Event("notice", OneWay(1, 2), self.context.name))  # type: ignore[arg-type]
+            self.context.emit(Event("notice", threading.Lock(), self.context.name))  # type: ignore[arg-type]
+        if fault == "late":
+            emit = self.context.emit
+            threading.Timer(0.5, lambda: emit(Event("notice", "late"))).start()
         if fault == "raise":
             raise ValueError("no more")
         if fault == "refuse":

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -89,11 +90,74 @@ def test_what_a_node_raises_is_told_as_ever(tmp_path: Path) -> None:
     assert files(tmp_path) == ["a.out", "c.out"]
 
 
-def test_a_report_that_cannot_travel_does_not_cost_the_job(tmp_path: Path) -> None:
-    result = run(plan(tmp_path, fault="odd"), apart=True, open_device=open_device)[1]
-    assert (result.status, result.nodes) == ("done", ())
-    assert "is lost: TypeError: cannot pickle" in result.events[-1].message
-    assert files(tmp_path) == ["a.out", "b.out", "c.out"]
+def test_what_cannot_travel_is_described_and_costs_no_job(tmp_path: Path) -> None:
+    results = run(plan(tmp_path, "abcd", fault="odd", slots=2), apart=True, open_device=open_device)
+    assert [r.status for r in results] == ["done"] * 4
+    assert [r.outputs for r in results] == [(str(r.job.output),) for r in results]
+    odd = results[1]
+    assert "lock object" in odd.figures["lock"]
+    assert odd.figures["error"] == "OneWay('1 and 2')"
+    assert "1 and 2" in [e.message for e in odd.events]
+    assert files(tmp_path) == ["a.out", "b.out", "c.out", "d.out"]
+
+
+def test_what_an_earlier_job_left_behind_is_not_told_of_the_next(tmp_path: Path) -> None:
+    heard = Recorder()
+    made = plan(tmp_path, "abcd", fault="late", of="a", frames=4000)
+    results = run(made, apart=True, open_device=open_device, listener=heard)
+    assert [r.status for r in results] == ["done"] * 4
+    assert {call[1] for call in heard.calls if call[0] == "event" and call[2] == "late"} <= {"a"}
+    assert all("late" not in [e.message for e in r.events] for r in results[1:])
+
+
+def test_a_kind_that_only_this_process_knows_fails_its_job_and_hangs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("only_here")
+    monkeypatch.setitem(sys.modules, "only_here", module)
+    cls = type(
+        "Hidden", (Note,), {"__module__": "only_here", "__qualname__": "Hidden", "kind": "apart/hidden"}
+    )
+    module.Hidden = cls  # type: ignore[attr-defined]
+    graph = make_graph(place("count", Count, CountConfig(8)), place("note", cls, NoteConfig(), a="count"))
+    made = make_plan(graph, [make_job(n, tmp_path, i) for i, n in enumerate("ab")], slots=2, gpu=0)
+    results = run(made, apart=True, open_device=open_device)
+    assert [r.status for r in results] == ["failed"] * 2
+    assert "No module named 'only_here'" in results[0].error
+
+
+def test_a_process_that_does_not_start_fails_its_jobs_alike(tmp_path: Path) -> None:
+    results = run(plan(tmp_path, "abcd"), apart=True, open_device=lambda gpu: open_device(gpu))
+    assert [r.status for r in results] == ["failed"] * 4
+    assert all("pickle" in r.error for r in results)
+
+
+def test_what_a_dead_process_left_where_a_link_leads_is_removed(tmp_path: Path) -> None:
+    real, links = tmp_path / "real", tmp_path / "links"
+    real.mkdir()
+    links.mkdir()
+    (links / "b.out").symlink_to(real / "b.real")
+    results = run(plan(links, "ab", fault="die"), apart=True, open_device=open_device)
+    assert [r.status for r in results] == ["done", "failed"]
+    assert not files(real)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="multiprocessing ends them another way there")
+def test_the_program_can_end_while_they_are_busy(tmp_path: Path) -> None:
+    here = Path(__file__).parent
+    script = (
+        f"import sys, threading, time; sys.path[:0] = [{str(here)!r}, {str(here.parent.parent)!r}]\n"
+        "from pathlib import Path\n"
+        "from test_execute_apart import files, plan, open_device, until\n"
+        "from dualface.graph.execute import execute\n"
+        f"folder = Path({str(tmp_path)!r})\n"
+        "go = lambda: execute(plan(folder, frames=0), apart=True, open_device=open_device)\n"
+        "threading.Thread(target=go, daemon=True).start()\n"
+        "until(lambda: len([n for n in files(folder) if '.partial-' in n]) == 2)\n"
+    )
+    process = psutil.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
+    process.wait(WAIT)
+    until(lambda: not files(tmp_path))
 
 
 def test_a_candidate_that_gives_up_there_is_replaced(tmp_path: Path) -> None:

@@ -7,12 +7,17 @@ brings down is one job.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import multiprocessing
+import multiprocessing.util
+import os
+import pickle
 import signal
 import threading
+import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dualface.graph.job import Job
@@ -21,12 +26,13 @@ from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.here import OpenDevice, Try
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import remove_partials
-from dualface.graph.running.worker import Order, serve
+from dualface.graph.running.worker import ENDS, Order, serve
 
 POLL = 0.05  # seconds between two looks at the stop event
-PATIENCE = 2.0  # seconds that a process without a job has to end
-# A terminal's Ctrl-C reaches all processes, and only the first is to act on it.
-ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+PATIENCE = 2.0  # seconds that a process which is to end has for it
+_live: weakref.WeakSet[Apart] = weakref.WeakSet()
+_over = threading.Event()  # the program ends
+_starting = threading.Lock()  # over the two: nothing starts once all are told to end
 
 
 class Apart:
@@ -45,36 +51,59 @@ class Apart:
             self.close()
             self._start(slot.name)
         order = Order(job, slot, pipeline, overwrite, tuple(events))
-        self._pipe.send(order)
+        # By itself: what cannot be read over there must not take the pipe's reader along.
+        self._pipe.send((job.index, pickle.dumps(order)))
         return _Remote(order, self._process, self._pipe, self._listener)
 
     def close(self) -> None:
         """End the process."""
         if self._process is None:
             return
+        process, self._process = self._process, None
         self._pipe.close()  # which it takes for the end
-        self._process.join(PATIENCE)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._process = self._pipe = None
+        _end(process)
 
     def _start(self, name: str) -> None:
         processes = multiprocessing.get_context("spawn")
-        self._pipe, theirs = processes.Pipe()
-        self._process = processes.Process(
+        ours, theirs = processes.Pipe()
+        process = processes.Process(
             target=serve, args=(theirs, self._open_device), name=f"dualface {name}", daemon=True
         )
-        with _undisturbed():
-            self._process.start()
-        theirs.close()  # or nobody here would notice that it is gone
+        try:
+            with _starting, _undisturbed():
+                if _over.is_set():
+                    raise RuntimeError("the program ends")
+                process.start()
+                self._process, self._pipe = process, ours
+                _live.add(self)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()  # or nobody here would notice that it is gone
+
+
+def _end(process: Any) -> None:
+    """Wait for a process that has nobody to listen to any more, for as long as is decent."""
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join()
+
+
+@atexit.register  # before multiprocessing's own, which would wait without end
+def _end_all() -> None:
+    with _starting:
+        _over.set()
+    for place in list(_live):
+        place.close()
 
 
 class _Remote:
     """A job in another process."""
 
     def __init__(self, order: Order, process: Any, pipe: Any, listener: Listener) -> None:
-        self.job, self._slot = order.job, order.slot.name
+        self.job, self._slot, self._graph = order.job, order.slot.name, order.pipeline.graph
         self._process, self._pipe, self._listener = process, pipe, listener
         self._events, self._frames = list(order.events), 0
         self._result: JobResult | None = None
@@ -91,10 +120,14 @@ class _Remote:
                 self._hear(POLL)
             except (EOFError, OSError):
                 return self._died(stop)
+            except Exception as error:  # what it told cannot be read; it must not stay busy with this job
+                self._process.kill()
+                self._clean()
+                return self._ended("failed", f"The process of {self._slot} was not understood: {error!r}.")
         return self._result
 
     def abandon(self) -> JobResult:
-        with contextlib.suppress(EOFError, OSError):
+        with contextlib.suppress(Exception):
             while self._result is None and self._hear(0):
                 pass
         if self._result is None:
@@ -108,12 +141,16 @@ class _Remote:
         with self._lock:
             if not self._pipe.poll(patience):
                 return False
-            message = self._pipe.recv()
+            index, message = self._pipe.recv()
+            if index != self.job.index:
+                return True  # a thread that an earlier job has left behind
             if isinstance(message, JobResult):
                 self._result = replace(message, job=self.job)  # the very one that was ordered
             elif isinstance(message, Event):
                 self._events.append(message)
                 self._listener.event(self.job, message)
+            elif isinstance(message, str):
+                self._result = self._ended("failed", message)
             else:
                 self._frames = message
                 self._listener.progress(self.job, message)
@@ -128,8 +165,17 @@ class _Remote:
         return self._ended("failed", f"The process of {self._slot} ended with {how} in the middle of it.")
 
     def _clean(self) -> None:
-        self._process.join()
-        remove_partials(self.job.output.parent, self._process.pid)
+        _end(self._process)
+        for folder in self._folders():
+            remove_partials(folder, self._process.pid)
+
+    def _folders(self) -> set[Path]:
+        """Where the job's files are made, those that links lead to included."""
+        paths = [self.job.output]
+        for node in self._graph.nodes:
+            with contextlib.suppress(Exception):  # a plugin's; what is left the next run removes
+                paths += node.kind.cls.writes(node.config, self.job)
+        return {Path(name).parent for path in paths for name in (path, os.path.realpath(path))}
 
     def _ended(self, status: Status, told: str) -> JobResult:
         events = tuple(self._events)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import queue
+import signal
 import sys
 import threading
 import time
@@ -21,6 +23,8 @@ from dualface.graph.running.outputs import discard_all
 
 GRACE = 1.0  # seconds that nodes have to come back once nobody listens any longer
 EVERY = 0.1  # seconds between two reports of progress
+# A terminal's Ctrl-C reaches all processes, and only the first is to act on it.
+ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SWITCH = 1e-4  # seconds; a busy Python thread otherwise cuts another's native calls 17-fold
 
 
@@ -38,44 +42,94 @@ class Order:
 def serve(pipe: Any, open_device: OpenDevice | None) -> None:
     """Do what is ordered until the other end of ``pipe`` is closed.
 
-    In come orders and "stop"; out go events, numbers of frames that are done, and results.
+    In come "stop" and pairs of a job's index and its pickled `Order`; out go pairs of that index and
+    an event, a number of frames that are done, a result, or a sentence that says why there is none.
     """
+    _leave_signals()
     sys.setswitchinterval(SWITCH)
-    orders: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
+    orders: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
     stop = threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stop), daemon=True).start()
     relay = _Relay(pipe)
     place = Here(relay, open_device)
-    while (order := orders.get()) is not None:
+    while (ordered := orders.get()) is not None:
+        index, data = ordered
+        try:
+            order: Order = pickle.loads(data)
+        except Exception as error:
+            told = (
+                f"The job cannot be handed to a process of its own, which has to import its nodes: {error!r}."
+            )
+            relay.send(index, told)
+            continue
         try:
             attempt = place.attempt(
                 order.job, order.slot, order.pipeline, overwrite=order.overwrite, events=order.events
             )
-            result = attempt.run(stop)
+            relay.send(index, _plain_result(attempt.run(stop)))
         except Exception as error:  # no device, for one
-            told = str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
-            result = JobResult(order.job, "failed", told, order.slot.name)
-        try:
-            relay.send(result)
-        except Exception as error:  # a node reported what is no plain value; the job is as it is
-            told = f"what its nodes counted and reported is lost: {type(error).__name__}: {error}"
-            event = Event("warning", told)
-            relay.send(replace(result, nodes=(), events=(*result.events, event)))
+            relay.send(
+                index, str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
+            )
 
 
-def _listen(pipe: Any, orders: queue.SimpleQueue[Order | None], stop: threading.Event) -> None:
-    with contextlib.suppress(EOFError, OSError):
+def _leave_signals() -> None:
+    """Nothing happens at them here; programs that a node starts get the usual again."""
+    for number in ENDS:
+        signal.signal(number, lambda *_: None)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
+
+
+def _listen(pipe: Any, orders: queue.SimpleQueue[tuple[int, bytes] | None], stop: threading.Event) -> None:
+    with contextlib.suppress(Exception):
         while True:
             message = pipe.recv()
-            if isinstance(message, Order):
-                orders.put(message)
-            else:
+            if message == "stop":
                 stop.set()
+            else:
+                orders.put(message)
     stop.set()
     orders.put(None)
     time.sleep(GRACE)  # in which the process ends, unless a node does not come back
     discard_all()
     os._exit(1)
+
+
+def _plain_result(result: JobResult) -> JobResult:
+    """``result`` with what nodes put into it as values that every process can read."""
+    nodes = (
+        replace(
+            use,
+            counted={str(name): plain(value) for name, value in use.counted.items()},
+            reported={str(name): plain(value) for name, value in use.reported.items()},
+        )
+        for use in result.nodes
+    )
+    return replace(result, nodes=tuple(nodes), events=tuple(map(_plain_event, result.events)))
+
+
+def _plain_event(event: Event) -> Event:
+    return Event(f"{event.kind}", f"{event.message}", f"{event.node}", plain(event.frame))
+
+
+def plain(value: Any) -> Any:
+    """``value`` of JSON's kinds; what has no such form as its description.
+
+    >>> plain({"a": (1, 2.5, None)}), plain(len)
+    ({'a': [1, 2.5, None]}, '<built-in function len>')
+    """
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int | float | str):
+        return next(kind(value) for kind in (int, float, str) if isinstance(value, kind))
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in value.items()}
+    with contextlib.suppress(Exception):  # numpy's numbers and arrays
+        return plain(value.tolist())
+    return repr(value)
 
 
 class _Relay:
@@ -85,9 +139,9 @@ class _Relay:
         self._pipe, self._lock = pipe, threading.Lock()
         self._last: tuple[int, float] = (-1, 0.0)  # the job and the time of the last progress
 
-    def send(self, message: Any) -> None:
+    def send(self, index: int, message: Any) -> None:
         with self._lock, contextlib.suppress(OSError):  # nobody listens: see `_listen`
-            self._pipe.send(message)
+            self._pipe.send((index, message))
 
     def job_started(self, job: Job, slot: str) -> None: ...
 
@@ -95,9 +149,10 @@ class _Relay:
         now = time.monotonic()
         if self._last[0] != job.index or now - self._last[1] >= EVERY:
             self._last = job.index, now
-            self.send(frames)
+            self.send(job.index, frames)
 
     def event(self, job: Job, event: Event) -> None:
-        self.send(event)
+        with contextlib.suppress(Exception):  # that it cannot be told is no fault of the node's
+            self.send(job.index, _plain_event(event))
 
     def job_finished(self, result: JobResult) -> None: ...
