@@ -6,7 +6,8 @@
 Each contender is a whole process from start to end, and they take turns (A B C D, A B C D, ...), so that a
 machine that slows down slows all of them; ratios are formed within a turn. ffmpeg crops two fixed places:
 once those of a person who measured a 1920x1080 picture by eye, once those that dualface chose for its first
-frame, so that both encode like pixels.
+frame, so that both encode like pixels; and once more with YuNet's bare network beside it (`network_beside.py`),
+which bounds what any program can reach that looks for faces on every frame.
 """
 
 from __future__ import annotations
@@ -127,6 +128,12 @@ def bench(source: Path, pairs: int) -> int:
             "dualface": dualface_command(source, out),
             "ffmpeg, crops by eye": ffmpeg_command(source, by_eye, out),
             "ffmpeg, dualface's crops": ffmpeg_command(source, same, out),
+            "the same + bare network": [
+                sys.executable,
+                str(ROOT / "experiments/network_beside.py"),
+                *map(str, (width, height, frames)),
+                *ffmpeg_command(source, same, out),
+            ],
             "OpenCV + YuNet script": [
                 sys.executable,
                 str(ROOT / "experiments/opencv_script.py"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import os
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -105,6 +106,21 @@ def test_memory_is_used_again(tmp_path: Path) -> None:
         del out
     node.close()
     assert len(addresses) == 1
+
+
+def test_pictures_are_let_go_without_the_collector(tmp_path: Path) -> None:
+    node = open_node(make(tmp_path / "a.mp4", Film(times=range(80), sounds=[Sound(seconds=3)])))
+    gc.collect()
+    gc.disable()
+    try:
+        while node.process() is not None:
+            pass
+        kinds = Counter(type(one).__name__ for one in gc.get_objects())
+    finally:
+        gc.enable()
+    node.close()
+    assert kinds["VideoFrame"] <= 8
+    assert kinds["Packet"] <= 8
 
 
 def test_pictures_without_times_follow_at_the_usual_distance() -> None:

@@ -40,6 +40,7 @@ class Shapes:
         self.first = self.last = Shape(video.width, video.height, video.rotation, video.pixel_aspect)
         self._codec = stream.codec_context
         self._coded = self._codec.sample_aspect_ratio
+        self._angle: int | None = None  # of the last picture that was looked at
 
     def of(self, frame: Any) -> Shape:
         """The shape of the next picture."""
@@ -48,8 +49,11 @@ class Shapes:
             coded = self._codec.sample_aspect_ratio
             # The container's word, if any, was about the first.
             aspect = self.first.aspect if coded == self._coded else coded or Fraction(1)
-        if "DISPLAYMATRIX" in frame.side_data:
-            rotation, _ = orientation(frame)
+        # PyAV keeps a picture whose side data was asked for until Python next looks for cycles.
+        if frame.rotation != self._angle:
+            self._angle = frame.rotation
+            if "DISPLAYMATRIX" in frame.side_data:
+                rotation, _ = orientation(frame)
         if (frame.width, frame.height, rotation, aspect) != (
             self.last.width, self.last.height, self.last.rotation, self.last.aspect,
         ):  # fmt: skip
