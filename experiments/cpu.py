@@ -6,7 +6,7 @@
 Each contender is a whole process from start to end, and they take turns (A B C D, A B C D, ...), so that a
 machine that slows down slows all of them; ratios are formed within a turn. ffmpeg crops two fixed places:
 once those of a person who measured a 1920x1080 picture by eye, once those that dualface chose for its first
-frame, so that both encode like pixels; and once more with YuNet's bare network beside it (`network_beside.py`):
+frame, so that both encode like pixels; and once more beside YuNet's bare network (`network_beside.py`):
 no program that looks for faces on every frame can be faster.
 """
 
