@@ -15,6 +15,9 @@ import torch
 import torch.nn.functional as nn
 from torch import Tensor
 
+from dualface.infer import nhwc
+
+RELU = "_relu"  # our attribute of a Conv whose result only a Relu reads: it does both
 Attributes = Mapping[str, Any]
 Operator = Callable[..., Any]
 
@@ -83,14 +86,19 @@ def _padding(a: Attributes, x: Tensor, kernel: Sequence[int], fill: float) -> tu
 
 def _conv(a: Attributes, x: Tensor, w: Tensor, b: Tensor | None = None) -> Tensor:
     n = w.dim() - 2
+    relu = bool(a.get(RELU))
     if _pointwise(a, x, w):
         # A matrix product whose library adds the bias on the way, which that of convolutions does not.
-        return nn.linear(x.permute(0, 2, 3, 1), w[:, :, 0, 0], b).permute(0, 3, 1, 2)
+        made = nn.linear(x.permute(0, 2, 3, 1), w[:, :, 0, 0], b).permute(0, 3, 1, 2)
+        return made.relu_() if relu else made
     x, pads = _padding(a, x, w.shape[2:], 0)
     function = {1: nn.conv1d, 2: nn.conv2d, 3: nn.conv3d}[n]
     strides, dilations = a.get("strides") or [1] * n, a.get("dilations") or [1] * n
-    result: Tensor = function(x, w, b, strides, pads, dilations, a.get("group", 1))
-    return result
+    groups = a.get("group", 1)
+    if nhwc.takes_depthwise(x, w, pads, strides, dilations, groups):
+        return nhwc.depthwise(x, w, b, relu)
+    result: Tensor = function(x, w, b, strides, pads, dilations, groups)
+    return result.relu_() if relu else result
 
 
 def _pointwise(a: Attributes, x: Tensor, w: Tensor) -> bool:
@@ -104,6 +112,8 @@ def _max_pool(a: Attributes, x: Tensor) -> Tensor:
     kernel = list(a["kernel_shape"])
     x, pads = _padding(a, x, kernel, float("-inf"))
     ones = [1] * len(kernel)
+    if nhwc.takes_halve(x, kernel, a.get("strides") or ones, pads):
+        return nhwc.halve(x)
     result: Tensor = nn.max_pool2d(
         x, kernel, a.get("strides") or ones, pads, a.get("dilations") or ones, bool(a.get("ceil_mode", 0))
     )

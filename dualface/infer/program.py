@@ -6,7 +6,8 @@ the host; what is left touches pixels only, asks the host for nothing and can be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dualface.infer.operators import HOST, OPERATORS, from_onnx
+from dualface.infer.operators import HOST, OPERATORS, RELU, from_onnx
 from dualface.infer.shapes import Shape, load
 
 
@@ -88,9 +89,8 @@ class Program:
                 raise ValueError(f"{path}: the shapes of this network depend on what is in the picture")
             return name
 
-        for node in model.graph.node:
-            function = _function(path, node, opset)
-            results = tuple(node.output)
+        for node, results, relu in _fused(model.graph):
+            function = _function(path, node, opset, relu)
             if node.op_type == "Shape":
                 of = node.input[0]
                 constants[results[0]] = function(values[of] if of in values else constants[of])
@@ -115,7 +115,23 @@ class Program:
         self._calls = _released(self._calls, keep={*self.outputs})
 
 
-def _function(path: Path, node: Any, opset: int) -> Callable[..., Any]:
+def _fused(graph: Any) -> Iterator[tuple[Any, tuple[str, ...], bool]]:
+    """The nodes in order, what each results in, and whether it takes along the Relu that alone reads it."""
+    readers = Counter([name for node in graph.node for name in node.input] + [o.name for o in graph.output])
+    convs = {node.output[0] for node in graph.node if node.op_type == "Conv"}
+    relus = {
+        node.input[0]: tuple(node.output)
+        for node in graph.node
+        if node.op_type == "Relu" and node.input[0] in convs and readers[node.input[0]] == 1
+    }
+    for node in graph.node:
+        taken = node.op_type == "Relu" and node.input[0] in relus
+        if not taken:
+            relu = relus.get(node.output[0])
+            yield node, relu or tuple(node.output), relu is not None
+
+
+def _function(path: Path, node: Any, opset: int, relu: bool) -> Callable[..., Any]:
     from onnx import helper
 
     operator = OPERATORS.get(node.op_type) if node.domain in ("", "ai.onnx") else None
@@ -125,7 +141,7 @@ def _function(path: Path, node: Any, opset: int) -> Callable[..., Any]:
             "use the backend tensorrt or onnxruntime, or export the network without it"
         )
     attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    attributes |= {"opset": opset, "outputs": len(node.output)}
+    attributes |= {"opset": opset, "outputs": len(node.output), RELU: relu}
     return lambda *arguments: operator(attributes, *arguments)
 
 

@@ -57,6 +57,14 @@ def same(tmp_path: Path, data: bytes) -> None:
 CASES: dict[str, tuple[Steps, dict[str, Any]]] = {
     "conv": ([("Conv", ["x", "w", "b"], {"pads": [1, 1, 1, 1]})], {"w": floats(5, 4, 3, 3), "b": floats(5)}),
     "conv depthwise": ([("Conv", ["x", "w"], {"group": 4, "strides": [2, 1]})], {"w": floats(4, 1, 3, 3)}),
+    "conv, relu": (
+        [("Conv", ["x", "w"], {}), ("Relu", ["<"], {}), ("Neg", ["<"], {})],
+        {"w": floats(5, 4, 3, 3)},
+    ),
+    "conv of which not only a relu reads": (
+        [("Conv", ["x", "w"], {}), ("Relu", ["t0"], {}), ("Sub", ["t1", "t0"], {})],
+        {"w": floats(5, 4, 3, 3)},
+    ),
     "conv uneven": ([("Conv", ["x", "w"], {"pads": [0, 1, 2, 1]})], {"w": floats(5, 4, 3, 3)}),
     "conv same": (
         [("Conv", ["x", "w"], {"auto_pad": "SAME_UPPER", "strides": [2, 2]})],

@@ -13,10 +13,10 @@ from dualface.graph.node import Context, Needs, Node
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuda, Frames, Memory, Shots, Video
 from dualface.hw.cuda import on
+from dualface.kernels import kernel
 from dualface.nodes.compose.config import ComposeConfig
 from dualface.nodes.compose.stored import stored
 from dualface.nodes.device_buffers import DevicePool
-from dualface.nodes.kernels import kernel
 
 ACROSS, DOWN, THREADS, MOST = 64, 16, 128, 64  # of a block; and crops of a launch, as in cuda.cu
 SOURCE = Path(__file__).with_name("cuda.cu")

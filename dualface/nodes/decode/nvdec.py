@@ -25,6 +25,7 @@ from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
 from dualface.hw.cuda import context_of, stream_of
+from dualface.kernels import kernel
 from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.feed import feed
 from dualface.nodes.decode.probe import UNDECODABLE, duration, video_stream
@@ -32,7 +33,6 @@ from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
 from dualface.nodes.decode.timeline import Timeline
 from dualface.nodes.device_buffers import DevicePool
-from dualface.nodes.kernels import kernel
 from dualface.nodes.roles import Decoded
 
 CODECS = {"h264": "H264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1"}

@@ -11,11 +11,11 @@ from dualface.graph.node import Context
 from dualface.graph.types import Bools, Video
 from dualface.hw.cuda import on
 from dualface.infer.device import open_network
+from dualface.kernels import kernel
 from dualface.nodes.detect.cuts import THUMB, CutFinder
 from dualface.nodes.detect.heads import STRIDES, Found
 from dualface.nodes.detect.looking import Seen, YunetConfig
 from dualface.nodes.detect.small import bgr_rows, plan_small
-from dualface.nodes.kernels import kernel
 
 SOURCE = Path(__file__).with_name("yunet.cu")
 VALUES = 15  # of a face: score, box, five landmarks

@@ -1,4 +1,4 @@
-"""CUDA sources beside the nodes, compiled by CuPy on first use and kept in its cache."""
+"""CUDA sources beside the modules that use them, compiled by CuPy on first use and kept in its cache."""
 
 from __future__ import annotations
 
