@@ -49,7 +49,8 @@ def takes_halve(x: Tensor, kernel: Sequence[int], strides: Sequence[int], pads: 
 def halve(x: Tensor) -> Tensor:
     """The largest of each 2x2 of ``x`` ``[n, c, h, w]``: ``[n, c, h/2, w/2]``."""
     n, channels, height, width = x.shape
-    out = x.new_empty((n, channels, height // 2, width // 2), memory_format=torch.channels_last)
+    size = (n, channels, height // 2, width // 2)
+    out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     threads = channels // 8 * (height // 2) * (width // 2)
     sizes = (*map(np.int32, (height // 2, width // 2, channels)),)
     _launch("halve", x, threads, n, (x.data_ptr(), out.data_ptr(), *sizes), 0)
