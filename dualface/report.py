@@ -25,6 +25,7 @@ PACKAGES = ("dualface", "av", "numpy", "onnxruntime", "opencv-python-headless", 
 DEFAULT_OBJECTIVE = "seconds_per_source_second"
 TO_DEVICE, TO_HOST = "host_to_device_bytes", "device_to_host_bytes"
 SUMMED = ("frames_without_face", "swaps_corrected", TO_DEVICE, TO_HOST)
+TOLD = ("figures", "nodes", "queues", "events")  # parts of a job's report that only its run fills
 # Words in the names of numbers that are better when they are
 HIGHER = ("fps", "done")
 LOWER = ("seconds", "_bytes", "peak_memory_mb", "failed", "interrupted", "frames_without_face", "recoveries")
@@ -97,11 +98,13 @@ def better(path: str) -> str:
 
 
 def check_objective(plan: Plan, name: str) -> None:
-    """Refuse, before anything runs, a name that no report has. What single jobs will tell is
+    """Refuse, before anything runs, a name that no report has. What a job's nodes will tell is
     known only afterwards. Raises `RequestError`."""
-    nothing = build_report(plan, (), started=datetime.now(UTC), seconds=0.0)
-    known = [path for path, _ in _paths(nothing)]
-    if name and name not in known and not name.startswith("jobs."):
+    results = [JobResult(assignment.job, "done") for assignment in plan.assignments]
+    report = build_report(plan, results, started=datetime.now(UTC), seconds=0.0)
+    known = [path for path, _ in _paths(report)]
+    told = any(name.startswith(f"jobs.{n}.{part}.") for n in range(len(results)) for part in TOLD)
+    if name and name not in known and not told:
         raise _unknown(name, known)
 
 

@@ -107,6 +107,8 @@ EXPERIMENTS = {
         (["input=a.mp4", "output={nme}.mp4"], "{nme}"),
         (["input=a.mp4", "output=x.avi"], ".mp4"),
         (["input=a.mp4", "objective=totals.fpss"], "Did you mean 'totals.fps'"),
+        (["input=a.mp4", "objective=jobs.0.fpss"], "Did you mean 'jobs.0.fps'"),
+        (["input=a.mp4", "objective=jobs.1.fps"], "Did you mean 'jobs.0.fps'"),
         (
             ["action=hw", "hw.gpus.9.vram_mb=4096"],
             "hw.gpus: it cannot be {'9': {'vram_mb': 4096}}: it must be",

@@ -19,7 +19,7 @@ from typing import Any
 from dualface.hw import system
 from dualface.hw.engines import LIBRARIES, engines, has_library
 from dualface.hw.layers import Layer
-from dualface.hw.visible import shown
+from dualface.hw.visible import hidden, shown
 
 # Import name → distributions that bring it; their versions are part of the cache's key.
 PACKAGES = {
@@ -201,7 +201,7 @@ def _gpu_values(gpus: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _notes(gpus: list[dict[str, Any]], values: Mapping[str, Any], why: str) -> tuple[str, ...]:
     if not gpus:
-        return (f"No NVIDIA GPU: {why or 'the driver shows none'}.",)
+        return (f"No NVIDIA GPU: {why or hidden() or 'the driver shows none'}.",)
     return tuple(
         f"{gpus[0]['name']} has {feature.upper()}, but {LIBRARIES[feature][0]} cannot be loaded; in a "
         "container, start it with NVIDIA_DRIVER_CAPABILITIES=compute,video,utility."

@@ -39,3 +39,9 @@ def shown(uuids: Sequence[str]) -> list[int]:
     itself it would begin with the fastest.)"""
     os.environ.setdefault(ORDER, "PCI_BUS_ID")
     return visible(uuids, os.environ.get(VARIABLE))
+
+
+def hidden() -> str:
+    """Why CUDA may show no GPU of a machine that has some; "" where nothing hides them."""
+    asked = os.environ.get(VARIABLE)
+    return "" if asked is None else f"{VARIABLE}={asked} names none that is here"

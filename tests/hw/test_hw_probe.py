@@ -40,7 +40,7 @@ def test_a_card_becomes_values(nvml: FakeNvml, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked_for", "names", "places"),
     [("1", ["H100"], [1]), ("1,0", ["H100", "NVIDIA GeForce RTX 5090"], [1, 0]), ("GPU-1", ["H100"], [1]),
-     ("", [], [])],
+     ("", [], []), ("MIG-7", [], [])],
 )  # fmt: skip
 def test_gpus_that_cuda_hides_are_none(
     nvml: FakeNvml,
@@ -52,8 +52,11 @@ def test_gpus_that_cuda_hides_are_none(
 ) -> None:
     nvml.cards = [Card(), Card(name="H100", capability=(9, 0))]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", asked_for)
-    gpus = probe(cache=tmp_path / "c.json").values["gpus"]
+    found = probe(cache=tmp_path / "c.json")
+    gpus = found.values["gpus"]
     assert [gpu["name"] for gpu in gpus] == names
+    hidden = f"No NVIDIA GPU: CUDA_VISIBLE_DEVICES={asked_for} names none that is here."
+    assert (hidden in found.notes) == (not names)
     assert [gpu["index"] for gpu in gpus] == list(range(len(names)))
     assert machine_gpus() == places
 

@@ -270,10 +270,24 @@ def test_any_size_of_transport_packets(tmp_path: Path, size: int) -> None:
     packets = [bytes([0x47]) + bytes(187)] * 40
     padded = [bytes(4) + p if size == 192 else p + bytes(size - 188) for p in packets]
     path = tmp_path / "a.ts"
-    for data, broken in ((b"".join(padded), False), (b"".join(padded)[:-1], True), (b"?" * 999, False)):
+    for data, broken in (
+        (b"".join(padded), False),
+        (b"".join(padded)[:-1], True),
+        (b"".join(padded) + bytes(60), False),
+        (b"?" * 999, False),
+    ):
         path.write_bytes(data)
         assert cut(str(path), "mpegts") is broken
     assert not cut(str(path), "mpeg")
+
+
+@pytest.mark.parametrize(("counted", "missing", "broken"), [(4, 0, False), (12, 0, False), (12, 20, True)])
+def test_avi_whose_size_counts_its_own_header(
+    tmp_path: Path, counted: int, missing: int, broken: bool
+) -> None:
+    path = tmp_path / "a.avi"
+    path.write_bytes((b"RIFF" + struct.pack("<I", 200 + counted) + b"AVI " + bytes(200))[: 212 - missing])
+    assert cut(str(path), "avi") is broken
 
 
 def test_the_end_of_mp4(tmp_path: Path) -> None:

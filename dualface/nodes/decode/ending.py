@@ -45,11 +45,13 @@ def cut(path: str, kind: str) -> bool:
 
 
 def _transport(file: BinaryIO, total: int) -> bool:
-    """MPEG-TS: packets of one size, each with a mark; Blu-ray's have a time before it."""
+    """MPEG-TS: packets of one size, each with a mark; Blu-ray's have a time before it. A part of one at the
+    end was cut off."""
     head = file.read(1024)
     for size, at in ((188, 0), (192, 4), (204, 0)):
         if all(mark == SYNC for mark in head[at::size]):
-            return total % size != 0
+            file.seek(total - total % size + at)
+            return file.read(1) == bytes([SYNC])  # what is no packet was put there by somebody else
     return False
 
 
@@ -94,7 +96,7 @@ def _riff(file: BinaryIO, total: int) -> bool:
         if head[:4] != b"RIFF" or not 0 < size < (1 << 32) - 1:
             return False
         at += 8 + size
-    return at > total + 1  # a last odd byte may lack its pair
+    return at > total + 8 + 1  # some count the eight bytes before; a last odd byte may lack its pair
 
 
 def _mp4(file: BinaryIO, total: int) -> bool:
