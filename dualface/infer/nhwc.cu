@@ -3,7 +3,7 @@
 
 typedef unsigned short Half;  // its bits; cuda_fp16.h is not everywhere
 
-constexpr int STRIP = 4;  // as in nhwc.py
+constexpr int STRIP = 2;  // as in nhwc.py
 
 template <int V>
 struct alignas(2 * V) Channels {
@@ -28,7 +28,7 @@ __device__ void depthwise(const Half* x, const Half* w, const Half* b, Half* out
                           int relu) {
     extern __shared__ float shared[];
     float* bias = shared + 9 * channels;
-    for (int k = threadIdx.x; k < 9 * channels; k += blockDim.x) shared[k % 9 * channels + k / 9] = wide(w[k]);
+    for (int k = threadIdx.x; k < 9 * channels; k += blockDim.x) shared[k] = wide(w[k]);
     for (int k = threadIdx.x; k < channels; k += blockDim.x) bias[k] = b ? wide(b[k]) : 0.f;
     __syncthreads();
     int groups = channels / V, strips = (width + STRIP - 1) / STRIP;
@@ -45,7 +45,7 @@ __device__ void depthwise(const Half* x, const Half* w, const Half* b, Half* out
         const Half* row = x + picture + (long long)(y + j) * width * channels + c;
         float weight[3][V];
         for (int t = 0; t < 3; ++t)
-            for (int n = 0; n < V; ++n) weight[t][n] = shared[((j + 1) * 3 + t) * channels + c + n];
+            for (int n = 0; n < V; ++n) weight[t][n] = shared[(c + n) * 9 + (j + 1) * 3 + t];
 #pragma unroll
         for (int i = -1; i <= STRIP; ++i) {
             int column = left + i;
@@ -67,9 +67,9 @@ __device__ void depthwise(const Half* x, const Half* w, const Half* b, Half* out
     }
 }
 
-extern "C" __global__ void depthwise_8(const Half* x, const Half* w, const Half* b, Half* out, int height, int width,
+extern "C" __global__ void depthwise_4(const Half* x, const Half* w, const Half* b, Half* out, int height, int width,
                                        int channels, int relu) {
-    depthwise<8>(x, w, b, out, height, width, channels, relu);
+    depthwise<4>(x, w, b, out, height, width, channels, relu);
 }
 
 extern "C" __global__ void depthwise_2(const Half* x, const Half* w, const Half* b, Half* out, int height, int width,
