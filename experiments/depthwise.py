@@ -2,8 +2,8 @@
 
     python experiments/depthwise.py        # on a machine with an NVIDIA GPU
 
-Shapes are YuNet's at 384x224, batches of 8. Each is run 50 times from one CUDA graph; a line has the median of
-five such runs in microseconds, shape by shape, and the sum over the network's larger filters.
+Shapes are YuNet's at 384x224, batches of 8. Each is run 50 times from one CUDA graph; a line has the median
+of five such runs in microseconds, shape by shape, and the sum over the network's larger filters.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def compiled(vector: int, strip: int) -> cp.RawKernel:
     """The filter for so many channels and neighbours a thread."""
     text = SOURCE.read_text(encoding="utf-8").replace("STRIP = 2;", f"STRIP = {strip};")
     text += (
-        'extern "C" __global__ void tried(const Half* x, const Half* w, const Half* b, Half* out, int height, '
-        f"int width, int channels, int relu) {{ depthwise<{vector}>({LAUNCHED}); }}"
+        'extern "C" __global__ void tried(const Half* x, const Half* w, const Half* b, Half* out, '
+        f"int height, int width, int channels, int relu) {{ depthwise<{vector}>({LAUNCHED}); }}"
     )
     return cp.RawModule(code=text, options=("--std=c++17",)).get_function("tried")
 

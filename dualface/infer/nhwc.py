@@ -16,7 +16,7 @@ from torch import Tensor
 from dualface.kernels import kernel
 
 SOURCE = Path(__file__).with_suffix(".cu")
-# Of 2 to 8 channels a thread, 1 to 8 neighbours and 64 to 512 threads the quickest on an H100 (experiments/depthwise.py).
+# On an H100 the quickest of those that experiments/depthwise.py tries, with four channels a thread.
 STRIP, THREADS, MOST = 2, 256, 1024  # MOST channels: ten floats of each are shared by a block
 
 
