@@ -1,28 +1,38 @@
-"""Conversions of ONNX files that a model's descriptor can ask for."""
+"""Conversions to ONNX, and of ONNX files, that a model's descriptor can ask for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-VERSION = 1  # part of the name of cached results; raise it when a conversion changes
+from dualface import convert_dlib
+
+VERSION = 2  # part of the name of cached results; raise it when a conversion changes
 
 
 def apply(data: bytes, steps: Sequence[str]) -> bytes:
-    """The ONNX file ``data`` after ``steps``. Raises ValueError where it is no such network."""
+    """The file ``data`` as ONNX after ``steps``, of which the first may read another format. Raises
+    ValueError where it is no such network."""
     import onnx
 
-    try:
-        model = onnx.load_from_string(data)
-    except Exception as error:  # protobuf's own class, which moves between its versions
-        raise ValueError("it is not an ONNX file") from error
-    for step in steps:
+    read = READERS.get(steps[0]) if steps else None
+    model = (read or _load)(data)
+    for step in steps[1:] if read else steps:
         STEPS[step](model)
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ValueError(f"what comes out is not valid ONNX ({str(error).splitlines()[0]})") from error
     return bytes(model.SerializeToString())
+
+
+def _load(data: bytes) -> Any:
+    import onnx
+
+    try:
+        return onnx.load_from_string(data)
+    except Exception as error:  # protobuf's own class, which moves between its versions
+        raise ValueError("it is not an ONNX file") from error
 
 
 def dynamic_size(model: Any) -> None:
@@ -56,12 +66,13 @@ def dynamic_size(model: Any) -> None:
 
 
 def half(model: Any) -> None:
-    """Compute in 16-bit floats up to the last layers with weights; the rest, inputs and outputs
-    stay in 32 bits.
+    """Compute in 16-bit floats from the first to the last layers with weights; the rest, inputs and
+    outputs stay in 32 bits.
 
     Where a library types networks strongly (TensorRT 11, TensorRT-RTX), precision is what the
     file says. What follows the last weights turns features into coordinates and costs next to
-    nothing, but 16 bits tell no two positions half a pixel apart at 600.
+    nothing, but 16 bits tell no two positions half a pixel apart at 600. What comes before the first
+    weights brings pixels around zero, where 16 bits are finest.
     """
     import onnx
     from onnx import AttributeProto, TensorProto, helper
@@ -126,12 +137,18 @@ SOURCES = ("Constant", "ConstantOfShape", "Range")  # small, and exact where the
 
 
 def _trunk(graph: Any) -> set[int]:
-    """The steps from the inputs to the last layers with weights."""
+    """The steps from the first to the last layers with weights."""
+    behind: set[str] = set()
+    for node in graph.node:
+        if node.op_type in WEIGHTY or set(node.input) & behind:
+            behind.update(node.output)
     wanted: set[str] = set()
     trunk = set()
     for i in reversed(range(len(graph.node))):
         node = graph.node[i]
         if node.op_type in SOURCES or not (node.op_type in WEIGHTY or set(node.output) & wanted):
+            continue
+        if not set(node.output) & behind:
             continue
         trunk.add(i)
         stay = SCALES.get(node.op_type, ())
@@ -153,4 +170,6 @@ def _narrow(tensor: Any, name: str) -> Any:
     return numpy_helper.from_array(small, name)
 
 
+# First steps, for files that are not ONNX.
+READERS: Mapping[str, Callable[[bytes], Any]] = {"dlib_face_resnet": convert_dlib.face_resnet}
 STEPS: Mapping[str, Callable[[Any], None]] = {"dynamic_size": dynamic_size, "half": half}

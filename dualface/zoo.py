@@ -35,7 +35,8 @@ class Descriptor:
 
     The weights are ``file`` inside the Python package ``package`` (``install`` is its pip
     requirement), or the user's own file ``path``. ``conversions`` name functions of
-    `dualface.convert_onnx`, in the order they are applied. ``sizes`` are the smallest, the usual
+    `dualface.convert_onnx`, in the order they are applied. ``optional`` models are missing in an
+    installation without extras, and that is no fault. ``sizes`` are the smallest, the usual
     and the largest picture (width, height) that engines are built for; empty where there is
     nothing to build. ``detector`` is for the node that reads it, see
     `dualface.nodes.detect.described`.
@@ -54,6 +55,7 @@ class Descriptor:
     path: Path | None = None
     conversions: tuple[str, ...] = ()
     sizes: tuple[Size, ...] = ()
+    optional: bool = False
     detector: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -132,6 +134,11 @@ def onnx_path(name: str, *, half: bool = False) -> Path:
     return cached
 
 
+def left_out(model: Descriptor) -> bool:
+    """Whether this is an optional model whose package is not installed."""
+    return model.optional and bool(model.package) and importlib.util.find_spec(model.package) is None
+
+
 def _files() -> dict[str, Path]:
     """Descriptor files by model name; later folders win."""
     folders = (paths.models_dir(), paths.user_config_dir() / "models")
@@ -164,16 +171,18 @@ def _read(path: Path) -> Descriptor:
     steps = values.get("conversions") or []
     if not isinstance(steps, list):
         raise ModelError(f"{path}: conversions is a list, such as [dynamic_size] or []")
-    unknown = [step for step in steps if step not in convert_onnx.STEPS]
+    readers, known = convert_onnx.READERS, ", ".join((*convert_onnx.STEPS, *convert_onnx.READERS))
+    unknown = [s for i, s in enumerate(steps) if s not in convert_onnx.STEPS and (i or s not in readers)]
+    if unknown and unknown[0] in readers:
+        raise ModelError(f"{path}: the conversion '{unknown[0]}' reads the file; it is to be the first")
     if unknown:
-        known = ", ".join(convert_onnx.STEPS)
         raise ModelError(f"{path}: there is no conversion called '{unknown[0]}'; there are {known}")
     sizes = _sizes(path, values.get("sizes"))
     detector = values.get("detector") or {}
     if not isinstance(detector, Mapping):
         raise ModelError(f"{path}: detector is a map of keys, see models/README.md")
     texts |= {"sha256": sha256, "origin": path, "conversions": tuple(steps), "sizes": sizes}
-    texts |= {"detector": detector}
+    texts |= {"detector": detector, "optional": values.get("optional") is True}
     if sources.get("path"):
         own = (path.parent / Path(_text(path, sources, "path")).expanduser()).resolve()
         return Descriptor(**texts, path=own)

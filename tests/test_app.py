@@ -130,7 +130,7 @@ EXPERIMENTS = {
         (["input=a.mp4", "record=true"], "has no node of kind write/people"),
         (["input_list=gone.txt"], "gone.txt cannot be read"),
         (["action=bench", "bench=cpuu"], "cpu"),
-        (["action=models", "model=nope"], "There are yunet"),
+        (["action=models", "model=nope"], "There are dlib-face, yunet"),
         (["action=nodes", "format=mermaid"], "It has text, json."),
         (["action=plan", "format=png"], "It has text, json, mermaid, svg."),
         (["input=empty"], "It holds no video"),

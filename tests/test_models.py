@@ -31,16 +31,16 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_engines_for_the_rtx_5090_are_built_once(models: Said, tmp_path: Path) -> None:
     if not any(each.rtx for each in tensorrt.libraries()):
         pytest.skip("TensorRT for RTX is not installed: pip install 'dualface[tensorrt]'")
-    code, out, _ = models("target=rtx5090")
+    code, out, _ = models("target=rtx5090", "model=yunet")
     assert code == 0
     assert "engines for NVIDIA GeForce RTX 5090, compute capability 12.0" in out
     rows = [line.split() for line in out.splitlines() if line.endswith(".engine")]
     assert [(row[0], row[1]) for row in rows] == [("yunet", "16"), ("yunet", "32")]
     assert {row[-1] for row in rows} == {p.name for p in (tmp_path / "cache" / "engines").iterdir()}
-    code, out, _ = models("target=rtx5090")
+    code, out, _ = models("target=rtx5090", "model=yunet")
     assert code == 0
     assert out.count("was there") == 2
-    _, out, _ = models("target=rtx5090", "hw.infer_batch=32")
+    _, out, _ = models("target=rtx5090", "model=yunet", "hw.infer_batch=32")
     assert out.count("1 to 32 of 64x64 to 640x640") == 2
 
 
@@ -66,3 +66,18 @@ def test_without_a_target_nothing_is_built(models: Said, tmp_path: Path) -> None
     assert code == 0
     assert "engines for" not in out
     assert not (tmp_path / "cache" / "engines").exists()
+
+
+@pytest.mark.parametrize(("named", "code"), [((), 0), (("model=own",), 1)])
+def test_an_optional_model_may_be_missing_unless_it_is_named(
+    models: Said, tmp_path: Path, named: tuple[str, ...], code: int
+) -> None:
+    folder = tmp_path / "config" / "models"
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text(
+        "{name: own, title: t, licence: l, input: i, output: o, optional: true, "
+        f"sha256: '{'0' * 64}', source: {{package: no_such_package, file: x}}}}"
+    )
+    found, out, _ = models(*named)
+    assert found == code
+    assert "comes with the package no_such_package, which is missing; install it with: pip install" in out

@@ -113,6 +113,11 @@ def test_a_users_descriptor_takes_the_place_of_ours(home: Path) -> None:
         ({"source": "{package: numpy}"}, "'file' is missing"),
         ({"source": "{package: numpy.linalg, file: x.onnx}"}, "the plain name of a Python package"),
         ({"conversions": "[smaller]"}, "no conversion called 'smaller'; there are dynamic_size"),
+        (
+            {"conversions": "[half, dlib_face_resnet]"},
+            "'dlib_face_resnet' reads the file; it is to be the first",
+        ),
+        ({"conversions": "[dlib_face_resnet]"}, "it is not a network of dlib's"),
         ({"conversions": "3"}, "conversions is a list"),
         ({"conversions": "[dynamic_size]"}, "cannot be converted: it is not an ONNX file"),
         ({"source": "[unclosed"}, "is not YAML"),

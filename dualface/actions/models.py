@@ -21,8 +21,8 @@ COLUMNS = ("model", "precision", "pictures", "size", "built in", "engine")
 
 def main(config: Mapping[str, Any], request: Request) -> int:
     """Verify and convert all models, or the one that ``model`` names, and build the engines for
-    ``target``; 1 where one of them is not usable."""
-    from dualface.zoo import ModelError, descriptors, onnx_path
+    ``target``; 1 where one of them is not usable (an optional one that nobody named may be missing)."""
+    from dualface.zoo import ModelError, descriptors, left_out, onnx_path
 
     known, name, failed = descriptors(), config["model"], False
     if name and name not in [model.name for model in known]:
@@ -37,6 +37,9 @@ def main(config: Mapping[str, Any], request: Request) -> int:
             print(f"  verified and ready: {onnx_path(model.name)}")
             usable.append(model)
         except ModelError as error:
+            if not name and left_out(model):
+                print(f"  optional: {error}")
+                continue
             failed = True
             print(f"  not usable: {error}")
     if hardware is not None:

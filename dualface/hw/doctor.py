@@ -35,6 +35,7 @@ EXTRAS = {
     "demo": ("matplotlib", "skimage"),
     "report": ("matplotlib",),
     "joblib": ("hydra_plugins.hydra_joblib_launcher",),
+    "reid": ("face_recognition_models",),
     "gpu": ("torch", "cupy", "PyNvVideoCodec"),
     "tensorrt": ("tensorrt_rtx_bindings",),
 }
@@ -134,6 +135,8 @@ def _models() -> Iterator[Check]:
     from dualface import zoo
 
     for descriptor in zoo.descriptors():
+        if zoo.left_out(descriptor):
+            continue  # it comes with an extra, which has a line of its own
         try:
             path = zoo.onnx_path(descriptor.name)
         except zoo.ModelError as error:
