@@ -1,0 +1,103 @@
+"""Faces to numbers on the CPU: look closer for landmarks, cut the face out upright, ask the network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dualface import zoo
+from dualface.graph.types import Floats, Video
+from dualface.infer.onnxruntime import OnnxSession
+from dualface.nodes.detect.heads import Found, decode
+from dualface.nodes.detect.small import bgr_rows
+from dualface.nodes.reid import align
+
+Points = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.float64]
+
+MODEL = "dlib-face"
+LOOK = 96  # pixels a side of the closer look
+SHARE = 0.6  # of it, for what recognition sees; YuNet wants the whole head
+SURE = 0.5  # least score of a face in a closer look
+OFF = LOOK / 8  # a face whose landmarks are further off, in the mean, is somebody else's
+NUMBERS = 128
+AT_A_TIME = 8  # faces; more need not fit the processor's caches
+
+
+class Embedder:
+    """Turns faces into numbers whose distance says how alike they are.
+
+    Nothing is loaded before the first face. ``looks`` is how many times the landmarks are sought
+    anew in the face turned upright; detectors misjudge those of tilted heads. Used by one thread
+    at a time.
+    """
+
+    def __init__(self, model: str = MODEL, *, threads: int = 1, looks: int = 2) -> None:
+        self.model, self.threads, self.looks = model, threads, looks
+        self._network: OnnxSession | None = None
+        self._finder: OnnxSession | None = None
+
+    def embed(self, picture: Any, video: Video, landmarks: Any) -> Floats:
+        """``[k, 128]`` float32 for the faces with ``landmarks`` ``[k, 5, 2]`` (source pixels, as in
+        `Faces`; finite) in ``picture`` (``[H*3/2, W]`` uint8, NV12).
+
+        A face's numbers do not depend on the others'. Raises `zoo.ModelError` where a model is not
+        installed.
+        """
+        points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
+        if not len(points):
+            return np.zeros((0, NUMBERS), np.float32)
+        rows = bgr_rows(video.color, video.height)
+        parts = [points[start : start + AT_A_TIME] for start in range(0, len(points), AT_A_TIME)]
+        return np.concatenate([self._embed(picture, video, rows, part) for part in parts])
+
+    def chips(self, picture: Any, video: Video, landmarks: Any) -> Floats:
+        """What the network is shown of the same faces: ``[k, 3, 150, 150]``, RGB 0..255."""
+        points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
+        return self._chips(picture, video, bgr_rows(video.color, video.height), points)
+
+    def close(self) -> None:
+        """Let go of the networks; they open again when they are needed."""
+        for session in (self._network, self._finder):
+            if session is not None:
+                session.close()
+        self._network = self._finder = None
+
+    def _embed(self, picture: Any, video: Video, rows: Rows, points: Points) -> Floats:
+        chips = self._chips(picture, video, rows, points)
+        if self._network is None:
+            self._network = OnnxSession(zoo.onnx_path(self.model), threads=self.threads)
+        session = self._network
+        return np.asarray(session.run({session.inputs[0]: chips})[session.outputs[0]])
+
+    def _chips(self, picture: Any, video: Video, rows: Rows, points: Points) -> Floats:
+        for _ in range(self.looks):
+            points = self._closer(picture, video, rows, points)
+        places = align.template(align.CHIP)
+        ways = [align.upright(face, video, places) for face in points]
+        return np.stack([align.cut_out(picture, video, way, align.CHIP, rows[::-1]) for way in ways])
+
+    def _closer(self, picture: Any, video: Video, rows: Rows, points: Points) -> Points:
+        """The landmarks found in each face turned upright; as they were where none is found."""
+        if self._finder is None:
+            self._finder = OnnxSession(zoo.onnx_path("yunet"), threads=self.threads)
+        session, places = self._finder, align.template(LOOK, SHARE)
+        ways = [align.upright(face, video, places) for face in points]
+        seen = np.stack([align.cut_out(picture, video, way, LOOK, rows) for way in ways])
+        found = decode(session.run({session.inputs[0]: seen}), LOOK, SURE, nms=0.3, most=4)
+        return np.stack(
+            [
+                face if better is None else align.to_source(better, video, way)
+                for face, way, better in zip(points, ways, map(_middle, found), strict=True)
+            ]
+        )
+
+
+def _middle(found: Found) -> Points | None:
+    """The landmarks ``[5, 2]`` of the face that stands where it should in a closer look."""
+    off = np.abs(found.landmarks - align.template(LOOK, SHARE)).mean((1, 2))
+    if not len(off) or off.min() > OFF:
+        return None
+    return np.asarray(found.landmarks[off.argmin()], np.float64)
