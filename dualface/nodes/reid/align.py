@@ -53,7 +53,7 @@ def from_display(video: Video) -> Matrix:
         180: [[-1, 0, width], [0, -1, height]],
         270: [[0, -1, width], [1, 0, 0]],
     }[video.rotation]
-    return np.array(turned, np.float64) / [*square(video), 1]
+    return np.asarray(np.array(turned, np.float64) / [*square(video), 1])
 
 
 def square(video: Video) -> Matrix:
@@ -63,7 +63,7 @@ def square(video: Video) -> Matrix:
 
 def after(second: Matrix, first: Matrix) -> Matrix:
     """The affine map that does ``first``, then ``second``; ``[2, 3]`` each."""
-    return second @ np.vstack([first, [0, 0, 1]])
+    return np.asarray(second @ np.vstack([first, [0, 0, 1]]))
 
 
 def invert(matrix: Matrix) -> Matrix:
@@ -101,7 +101,7 @@ def cut_out(picture: Any, video: Video, way: Matrix, size: int, rows: Matrix) ->
     halved = after(np.array([[0.5, 0, 0.25], [0, 0.5, 0]]), way)
     y, uv = _warp(luma, way, size), _warp(pairs, halved, size)
     seen = rows @ np.vstack([y.reshape(1, -1), uv.reshape(-1, 2).T, np.ones((1, size * size))])
-    return np.clip(seen, 0, 255).astype(np.float32).reshape(3, size, size)
+    return np.asarray(np.clip(seen, 0, 255), np.float32).reshape(3, size, size)
 
 
 def _warp(plane: Any, way: Matrix, size: int) -> Floats:
