@@ -49,14 +49,25 @@ class Embedder:
         points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
         if not len(points):
             return np.zeros((0, NUMBERS), np.float32)
-        rows = bgr_rows(video.color, video.height)
         parts = [points[start : start + AT_A_TIME] for start in range(0, len(points), AT_A_TIME)]
-        return np.concatenate([self._embed(picture, video, rows, part) for part in parts])
+        return np.concatenate([self._embed(picture, video, part) for part in parts])
 
     def chips(self, picture: Any, video: Video, landmarks: Any) -> Floats:
         """What the network is shown of the same faces: ``[k, 3, 150, 150]``, RGB 0..255."""
+        points, places = self.refine(picture, video, landmarks), align.template(align.CHIP)
+        if not len(points):
+            return np.zeros((0, 3, align.CHIP, align.CHIP), np.float32)
+        ways = [align.upright(face, video, places) for face in points]
+        rgb = bgr_rows(video.color, video.height)[::-1]
+        return np.stack([align.cut_out(picture, video, way, align.CHIP, rgb) for way in ways])
+
+    def refine(self, picture: Any, video: Video, landmarks: Any) -> Points:
+        """The landmarks ``[k, 5, 2]`` as the closer looks find them, in source pixels."""
         points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
-        return self._chips(picture, video, bgr_rows(video.color, video.height), points)
+        rows = bgr_rows(video.color, video.height)
+        for _ in range(self.looks if len(points) else 0):
+            points = self._closer(picture, video, rows, points)
+        return points
 
     def close(self) -> None:
         """Let go of the networks; they open again when they are needed."""
@@ -65,19 +76,12 @@ class Embedder:
                 session.close()
         self._network = self._finder = None
 
-    def _embed(self, picture: Any, video: Video, rows: Rows, points: Points) -> Floats:
-        chips = self._chips(picture, video, rows, points)
+    def _embed(self, picture: Any, video: Video, points: Points) -> Floats:
+        chips = self.chips(picture, video, points)
         if self._network is None:
             self._network = OnnxSession(zoo.onnx_path(self.model), threads=self.threads)
         session = self._network
         return np.asarray(session.run({session.inputs[0]: chips})[session.outputs[0]])
-
-    def _chips(self, picture: Any, video: Video, rows: Rows, points: Points) -> Floats:
-        for _ in range(self.looks):
-            points = self._closer(picture, video, rows, points)
-        places = align.template(align.CHIP)
-        ways = [align.upright(face, video, places) for face in points]
-        return np.stack([align.cut_out(picture, video, way, align.CHIP, rows[::-1]) for way in ways])
 
     def _closer(self, picture: Any, video: Video, rows: Rows, points: Points) -> Points:
         """The landmarks found in each face turned upright; as they were where none is found."""
