@@ -225,9 +225,7 @@ def main(folder: Path, every: int) -> None:
     refined, bare = Embedder(), Embedder(looks=0)
     faces = [face for face in (measured(face, session, refined) for face in faces) if face is not None]
     rolls = np.abs([face.roll for face in faces])
-    print(
-        f"{len(faces)} of them found again; roll: median {np.median(rolls):.0f}, most {rolls.max():.0f} degrees"
-    )
+    print(f"{len(faces)} found again; roll: median {np.median(rolls):.0f}, most {rolls.max():.0f} degrees")
     print(
         "\nlandmarks sought anew (above) and as first found (below), by height of the box and tilt\n" + HEAD
     )

@@ -139,3 +139,24 @@ def test_people_are_told_apart_upright_and_tilted(footage: Path) -> None:
     same = np.array(people)[:, None] == people
     assert apart[same].max() < 0.45
     assert apart[~same].min() > 0.55
+
+
+def test_the_tilt_of_a_head_is_found_by_looking_again(footage: Path) -> None:
+    """YuNet alone sees less of it."""
+
+    def roll(landmarks: Any) -> float:
+        right, left = landmarks[0, :2].astype(float)
+        return float(np.degrees(np.arctan2(*(left - right)[::-1])))
+
+    off: dict[int, list[float]] = {0: [], 4: []}
+    for looks, errors in off.items():
+        embedder = Embedder(looks=looks)
+        for name in ("obama.jpg", "biden.jpg", "alex-lacamoire.png", "lin-manuel-miranda.png"):
+            seen = {}
+            for degrees in (-35, 0, 35):
+                bgr = turned(portrait(footage, name), degrees)
+                picture, video = nv12(bgr)
+                seen[degrees] = roll(embedder.refine(picture, video, look(bgr).landmarks[:1]))
+            errors += [abs(seen[d] + d - seen[0]) for d in (-35, 35)]
+    assert np.mean(off[4]) < 7
+    assert np.mean(off[0]) > 2 * np.mean(off[4])

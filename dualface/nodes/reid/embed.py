@@ -19,8 +19,9 @@ Rows = npt.NDArray[np.float64]
 
 MODEL = "dlib-face"
 LOOK = 96  # pixels a side of the closer look
-SHARE = 0.6  # of it, for what recognition sees; YuNet wants the whole head
+SHARE = 0.75  # of it, for what recognition sees; YuNet wants the whole head
 SURE = 0.5  # least score of a face in a closer look
+MOVED = 1.0  # pixels of a closer look, in the mean, by which landmarks that move are sought once more
 OFF = LOOK / 8  # a face whose landmarks are further off, in the mean, is somebody else's
 NUMBERS = 128
 AT_A_TIME = 8  # faces; more need not fit the processor's caches
@@ -29,12 +30,12 @@ AT_A_TIME = 8  # faces; more need not fit the processor's caches
 class Embedder:
     """Turns faces into numbers whose distance says how alike they are.
 
-    Nothing is loaded before the first face. ``looks`` is how many times the landmarks are sought
-    anew in the face turned upright; detectors misjudge those of tilted heads. Used by one thread
-    at a time.
+    Nothing is loaded before the first face. ``looks`` is how many times at most the landmarks
+    are sought anew in the face turned upright, until they stay; detectors misjudge a tilted head. Used
+    by one thread at a time.
     """
 
-    def __init__(self, model: str = MODEL, *, threads: int = 1, looks: int = 2) -> None:
+    def __init__(self, model: str = MODEL, *, threads: int = 1, looks: int = 4) -> None:
         self.model, self.threads, self.looks = model, threads, looks
         self._network: OnnxSession | None = None
         self._finder: OnnxSession | None = None
@@ -65,8 +66,14 @@ class Embedder:
         """The landmarks ``[k, 5, 2]`` as the closer looks find them, in source pixels."""
         points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
         rows = bgr_rows(video.color, video.height)
-        for _ in range(self.looks if len(points) else 0):
-            points = self._closer(picture, video, rows, points)
+        moving = np.arange(len(points))
+        for _ in range(self.looks):
+            if not len(moving):
+                break
+            closer, moved = self._closer(picture, video, rows, points[moving])
+            points = points.copy()
+            points[moving] = closer
+            moving = moving[moved > MOVED]
         return points
 
     def close(self) -> None:
@@ -83,20 +90,23 @@ class Embedder:
         session = self._network
         return np.asarray(session.run({session.inputs[0]: chips})[session.outputs[0]])
 
-    def _closer(self, picture: Any, video: Video, rows: Rows, points: Points) -> Points:
-        """The landmarks found in each face turned upright; as they were where none is found."""
+    def _closer(self, picture: Any, video: Video, rows: Rows, points: Points) -> tuple[Points, Points]:
+        """The landmarks found in each face turned upright, as they were where none is found; and by
+        how many pixels of that look they have moved, ``[k]``."""
         if self._finder is None:
             self._finder = OnnxSession(zoo.onnx_path("yunet"), threads=self.threads)
         session, places = self._finder, align.template(LOOK, SHARE)
         ways = [align.upright(face, video, places) for face in points]
         seen = np.stack([align.cut_out(picture, video, way, LOOK, rows) for way in ways])
         found = decode(session.run({session.inputs[0]: seen}), LOOK, SURE, nms=0.3, most=4)
-        return np.stack(
-            [
-                face if better is None else align.to_source(better, video, way)
-                for face, way, better in zip(points, ways, map(_middle, found), strict=True)
-            ]
-        )
+        closer = points.copy()
+        moved = np.zeros(len(points))
+        for i, (way, better) in enumerate(zip(ways, map(_middle, found), strict=True)):
+            if better is not None:
+                closer[i] = align.to_source(better, video, way)
+                scale = np.sqrt(abs(np.linalg.det(way[:, :2])))
+                moved[i] = np.abs(closer[i] - points[i]).mean() / max(scale, 1e-6)
+        return closer, moved
 
 
 def _middle(found: Found) -> Points | None:
