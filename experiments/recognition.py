@@ -6,9 +6,9 @@ FOLDER holds films and, in ``photos/``, portraits (default: ``../shared/media``)
 N-th frame is looked at (20). Faces come from the detector and the tracker. Two faces of one track are
 the same person, two faces in one frame are not, nor are two in different films or photos (films that
 share people would spoil this: of those at hand only the photos share some with a film, and these
-pairs are left out; a portrait shows one person). Each face is cut out with what is around it, made smaller so that its box has the
-height asked for (never enlarged), turned upright and then to the tilt asked for, every other face to
-the left; found again by YuNet, and recognised.
+pairs are left out; a portrait shows one person). Each face is cut out with what is around it, made
+smaller so that its box has the height asked for (never enlarged), turned upright and then to the tilt
+asked for, every other face to the left; found again by YuNet, and recognised.
 
 Prints the AUC of same against different by Euclidean distance (1: every pair of one person is nearer
 than every pair of two), the median distances, and the errors at 0.5: how many of the same are
