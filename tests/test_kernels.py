@@ -42,4 +42,4 @@ def test_a_source_compiles(nvrtc: Any, source: Path, chip: str) -> None:
 
 
 def test_all_sources_are_found() -> None:
-    assert {path.name for path in SOURCES} >= {"cuda.cu", "nvdec.cu", "yunet.cu"}
+    assert {path.name for path in SOURCES} >= {"cuda.cu", "nvdec.cu", "look.cu", "faces.cu"}

@@ -83,10 +83,12 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """The GPU of a slot and the handle of its CUDA stream (never the default stream)."""
+    """The GPU of a slot and the handle of its CUDA stream (never the default stream). What a node
+    leaves in ``spare`` when it closes, the one of the slot's next job may go on using."""
 
     gpu: int
     stream: int
+    spare: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

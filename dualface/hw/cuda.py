@@ -34,7 +34,7 @@ def open_device(gpu: int) -> CudaDevice:
     except Exception as error:  # CuPy's own classes, and whatever the driver's loading raises
         message = f"GPU {gpu} does not start: {error}."
         raise RequestError([Problem("no-gpu", "hw", message, "action=doctor says what is wrong.")]) from error
-    return CudaDevice(gpu, stream.ptr, stream)
+    return CudaDevice(gpu, stream.ptr, owner=stream)
 
 
 def context_of(gpu: int) -> int:

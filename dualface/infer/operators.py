@@ -24,6 +24,7 @@ Operator = Callable[..., Any]
 HOST: Mapping[str, tuple[int, ...]] = {
     "Clip": (1, 2),
     "ConstantOfShape": (0,),
+    "CumSum": (1,),
     "Expand": (1,),
     "Pad": (1, 2, 3),
     "Range": (0, 1, 2),
@@ -217,6 +218,15 @@ def _reduce(function: Callable[..., Tensor]) -> Operator:
     return reduce
 
 
+def _cumsum(a: Attributes, x: Tensor, axis: Tensor) -> Tensor:
+    along = int(axis.item())
+    if a.get("reverse", 0):
+        x = x.flip(along)
+    total = x.cumsum(along)
+    total = total - x if a.get("exclusive", 0) else total
+    return total.flip(along) if a.get("reverse", 0) else total
+
+
 def _squeeze(a: Attributes, x: Tensor, axes: Tensor | None = None) -> Tensor:
     along = _ints(a, "axes", axes)
     return x.squeeze() if along is None else x.squeeze(tuple(along))
@@ -286,6 +296,7 @@ OPERATORS: Mapping[str, Operator] = {
     "Constant": _constant,
     "ConstantOfShape": _constant_of_shape,
     "Conv": _conv,
+    "CumSum": _cumsum,
     "Div": _divide,
     "Dropout": lambda a, x, *rest: x,
     "Equal": lambda a, x, y: x == y,

@@ -51,7 +51,7 @@ class Program:
         self, path: Path, shapes: Mapping[str, Shape], device: str = "cpu", *, channels_last: bool = False
     ) -> None:
         model = load(path)
-        self._device = torch.device(device)
+        self._device, self._shapes = torch.device(device), shapes
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self.outputs = tuple(value.name for value in model.graph.output)
         self._calls: list[Call] = []
@@ -66,6 +66,10 @@ class Program:
                 call.run(values)
             return {name: values[name].contiguous() for name in self.outputs}
 
+    def zeros(self) -> dict[str, Tensor]:
+        """Inputs by name, laid out as it keeps them, so that it copies none."""
+        return {name: self._laid_out(torch.zeros(s, device=self._device)) for name, s in self._shapes.items()}
+
     def _laid_out(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=self._format) if x.dim() == 4 else x
 
@@ -73,7 +77,7 @@ class Program:
         """Run once on zeros: what has to be known before pixels are becomes a constant."""
         constants: dict[str, Tensor] = {t.name: from_onnx(t) for t in model.graph.initializer}
         placed: dict[str, Tensor] = {}  # constants on the device
-        values = {name: self._laid_out(torch.zeros(s, device=self._device)) for name, s in shapes.items()}
+        values = self.zeros()
         opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=11)
 
         def argument(name: str, host: bool) -> Any:

@@ -30,11 +30,12 @@ class DeviceSession(Protocol):
     """A network at fixed addresses of one GPU, for one batch size, picture size and CUDA stream.
 
     ``input`` and ``output`` give float32 arrays with ``__cuda_array_interface__``, always the
-    same ones and always of the full batch; what an unfilled rest holds does not matter. Fill the
-    inputs on the stream the session was opened for, `launch`, and read the outputs on that
-    stream: order on the stream is all that orders them. ``launch`` only enqueues; it neither
-    waits nor touches the host. ``vram_bytes`` is what this session took when it opened, as far
-    as its library tells. `close` waits for what was launched.
+    same ones and always of the full batch; an input's strides may be in any order, outputs are
+    contiguous. What an unfilled rest holds does not matter. Fill the inputs on the stream the
+    session was opened for, `launch`, and read the outputs on that stream: order on the stream is
+    all that orders them. ``launch`` only enqueues; it neither waits nor touches the host.
+    ``vram_bytes`` is what this session took when it opened, as far as its library tells. `close`
+    waits for what was launched.
     """
 
     inputs: tuple[str, ...]

@@ -65,8 +65,8 @@ class TorchNetwork:
         last = _is_half(path) if channels_last is None else channels_last
         if gpu is None:
             self._ready: Any = None
-            self._given = {name: torch.zeros(shape) for name, shape in shapes.items()}
             self._program = Program(path, shapes, channels_last=last)
+            self._given = self._program.zeros()
             self._answer = self._program(self._given)
         else:
             if not stream:
@@ -81,8 +81,8 @@ class TorchNetwork:
         aside = torch.cuda.Stream(device)
         # TF32 rounds to 10 bits, which a network in 32-bit floats did not ask for.
         with torch.cuda.stream(aside), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            self._given = {name: torch.zeros(shape, device=device) for name, shape in shapes.items()}
             self._program = Program(path, shapes, device, channels_last=last)
+            self._given = self._program.zeros()
             for _ in range(WARM_UPS):
                 self._program(self._given)
             aside.synchronize()

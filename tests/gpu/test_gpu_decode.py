@@ -174,3 +174,31 @@ def test_a_picture_that_is_lost_takes_no_other_pictures_time(
     assert node.figures["damaged"] == 60 - len(ours)
     later = [pts for i, pts in enumerate(good) if i >= 35]  # well behind the next key picture
     same({pts: ours[pts] for pts in later}, {pts: good[pts] for pts in later})
+
+
+def test_a_decoder_goes_on_with_the_next_file_of_its_kind(
+    nvdec: int, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same pictures as by a new one; another size, or a file that was left early, begins anew."""
+    import PyNvVideoCodec as nvc
+
+    made: list[int] = []
+    create = nvc.CreateDecoder
+    monkeypatch.setattr(nvc, "CreateDecoder", lambda **given: made.append(1) or create(**given))
+    b_frames = {"bf": "2", "g": "25"}
+    films = [
+        (Film(size=(640, 360), times=tuple(range(50)), options=b_frames), 1),
+        (Film(size=(640, 360), times=tuple(range(7, 70)), options={"g": "9"}), 1),
+        (Film(size=(320, 180), times=tuple(range(30)), options=b_frames), 2),
+        (Film(size=(320, 180), times=tuple(range(30)), codec="libx265"), 3),
+        (Film(size=(320, 180), times=tuple(range(3, 40)), codec="libx265"), 3),
+    ]
+    for number, (wanted, sessions) in enumerate(films):
+        path = make(tmp_path / f"{number}.mp4", wanted)
+        same(by_nvdec(path, device)[0], by_pyav(path))
+        assert len(made) == sessions
+    left = Opened(Nvdec(NvdecConfig()), film(path), device)
+    next(left.batches())
+    left.close()
+    same(by_nvdec(path, device)[0], by_pyav(path))
+    assert len(made) == 4

@@ -1,4 +1,4 @@
-"""detect/yunet on the GPU against the CPU, on real pictures."""
+"""detect/yunet on the GPU against the CPU, on real pictures; detect/yolo on made ones."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gpu.nodes import Opened, film
+from gpu.nodes import Opened, film, still
+from yolo_net import describe, network, nv12, picture
 
 from dualface.graph.node import Device
 from dualface.graph.types import Frames, spans
 from dualface.hw.cuda import on
 from dualface.nodes.decode.pyav import PyavConfig, PyavDecode
+from dualface.nodes.detect.yolo import Yolo, YoloConfig
 from dualface.nodes.detect.yunet import Yunet, YunetConfig
+from dualface.zoo import ModelError
 
 
 @pytest.mark.parametrize("clip", ["duo_1080p.mp4", "four_270p.mp4", "cuts_360p.mp4"])
@@ -55,3 +58,48 @@ def test_the_same_faces_and_cuts_as_on_the_cpu(
     assert count < 4096
     for node in (source, cpu, other):
         node.close()
+
+
+@pytest.mark.parametrize("head", ["yolov5-face", "yolov8-face"])
+@pytest.mark.parametrize("batch", [None, 1, 3], ids=lambda batch: f"batch {batch or 'free'}")
+def test_a_network_of_ones_own_finds_what_it_finds_on_the_cpu(
+    gpu: int, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str, batch: int | None
+) -> None:
+    """By all batches of pictures, fixed ones too; also where a landmark is not a number."""
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'dualface[gpu]'")
+    import cupy
+
+    monkeypatch.setenv("DUALFACE_HOME", str(tmp_path))
+    landmarks = 0 if batch == 3 else None
+    size = None if batch is None else (640, 640)
+    describe(tmp_path, network(head, batch=batch, size=size, landmarks=landmarks), head=head)
+    rng, pictures = np.random.default_rng(1), []
+    for i in range(8):
+        squares = [(190.0 + rng.uniform(-9, 9), 190.0, 60 + i), (450.0, 190.0 + rng.uniform(-9, 9), 80 - i)]
+        pictures.append(nv12(picture((640, 360), *squares[: i % 3])))
+    data = np.stack(pictures)
+    job = still(640, 360)
+    cpu = Opened(Yolo(YoloConfig(model="red", cut=0.0)), job, None)
+    mine = cpu.node.process(Frames(data, np.arange(8), job.video, 0))
+    other = Opened(Yolo(YoloConfig(model="red", cut=0.0, backend="torch", half=False)), job, device)
+    with on(device):
+        there: Any = cupy.asarray(data)
+    for _ in range(2):  # what an earlier batch left behind is not seen again
+        theirs = other.node.process(Frames(there, np.arange(8), job.video, 0))
+        assert mine.faces.counts.tolist() == [0, 1, 2, 0, 1, 2, 0, 1]
+        assert theirs.faces.counts.tolist() == mine.faces.counts.tolist()
+        for name in ("boxes", "scores", "landmarks"):
+            ours, found = getattr(mine.faces, name), getattr(theirs.faces, name)
+            np.testing.assert_allclose(found, ours, atol=0.02, err_msg=name)
+    for node in (cpu, other):
+        node.close()
+
+
+def test_an_answer_of_another_head_is_one_sentence(
+    gpu: int, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed: pip install 'dualface[gpu]'")
+    monkeypatch.setenv("DUALFACE_HOME", str(tmp_path))
+    describe(tmp_path, network("yolov5-face", size=(640, 640)), head="yolov8-face")
+    with pytest.raises(ModelError, match="a yolov8-face head gives"):
+        Opened(Yolo(YoloConfig(model="red", backend="torch")), still(640, 360), device)

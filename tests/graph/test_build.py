@@ -41,6 +41,21 @@ def test_listed_candidates_go_by_their_rank_and_options() -> None:
     assert (detect.candidate, detect.config.score, detect.config.every) == ("slow", 0.7, 3)  # type: ignore[attr-defined]
 
 
+def test_no_other_kind_stands_in_for_candidates_of_one_kind() -> None:
+    exclude = {("detect", "mine"): "it is excluded here"}
+    candidates = {"mine": {"kind": "detect/soft", "rank": 1}}
+
+    def chosen(auto: str, excluded: bool) -> str:
+        node = {"auto": auto, "candidates": candidates, "inputs": {"frames": "decode.frames"}}
+        graph = build(main_graph(detect=node), GPU, stand_ins(), exclude=exclude if excluded else {})
+        return graph.by_name["detect"].candidate
+
+    assert chosen("detect", False) == chosen("detect/soft", False) == "mine"
+    assert chosen("detect", True) == "fast"
+    with pytest.raises(RequestError, match="no candidate for 'detect' can be used: detect/soft"):
+        chosen("detect/soft", True)
+
+
 def test_shared_options_that_the_chosen_kind_lacks_are_told() -> None:
     candidates = {"plain": {"kind": "detect/plain", "rank": 1}, "soft": {"kind": "detect/soft", "rank": 2}}
     node = {

@@ -193,6 +193,11 @@ CASES: dict[str, tuple[Steps, dict[str, Any]]] = {
         [("Shape", ["x"], {}), ("ConstantOfShape", ["<"], {}), ("Add", ["x", "<"], {})],
         {},
     ),
+    "running sum": ([("CumSum", ["x", "axis"], {})], {"axis": np.array(2)}),
+    "running sum, of what is behind": (
+        [("CumSum", ["x", "axis"], {"exclusive": 1, "reverse": 1})],
+        {"axis": np.array(-1)},
+    ),
     "constant": ([("Constant", [], {"value_floats": [1.0] * 8}), ("Add", ["x", "<"], {})], {}),
 }
 

@@ -42,7 +42,7 @@ class Choices:
 def choices(asked: Asked, registry: Registry, exclude: Excluded, problems: list[Problem]) -> Choices:
     """Everything that may be ``asked``'s node. What the config got wrong is added to
     ``problems``; what is wrong with kinds that merely joined in only puts them out."""
-    joined = _joined(asked, registry) if asked.role else ()
+    joined = _joined(asked, registry) if asked.role and not asked.closed else ()
     wanted = sorted([*asked.wanted, *joined], key=lambda w: _rank(w, registry))
     _check_role_word(asked, wanted, registry, problems)
     _check_shared(asked, wanted, registry, problems)

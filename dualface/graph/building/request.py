@@ -40,7 +40,8 @@ class Wanted:
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A node as the config asks for it. ``role`` is the word behind ``auto``, "" for a pinned
-    kind; ``shared`` are the options that all candidates of an ``auto`` share."""
+    kind; ``shared`` are the options that all candidates of an ``auto`` share. Where it is ``closed``
+    (``auto: role/what``) there are no other candidates than those listed."""
 
     name: str
     where: str
@@ -49,6 +50,7 @@ class Asked:
     shared: Mapping[str, Any]
     inputs: Mapping[str, Ref]
     enabled: bool = True
+    closed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ def _read_node(
         problems.append(Problem("no-role", f"{where}.auto", f"{show(auto)} is no role.", hint))
         return None
     wanted = _read_candidates(node.get("candidates"), f"{where}.candidates", problems)
-    return Asked(name, where, auto, wanted, options, inputs)
+    role, slash, _ = auto.partition("/")
+    return Asked(name, where, role, wanted, options, inputs, closed=bool(slash))
 
 
 def _read_candidates(candidates: Any, where: str, problems: list[Problem]) -> tuple[Wanted, ...]:

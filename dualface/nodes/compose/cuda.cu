@@ -2,8 +2,8 @@
 //
 // A block makes a piece of one tile's luma or chroma. Weights are Catmull-Rom (Keys 1981, a = -1/2),
 // widened by the ratio where the picture is reduced, so that nothing aliases. They are separable: a block
-// brings the part of the source it needs into shared memory, filters down, then across.
-// Where that part is too large (much reduced) or turned, each sample is made from the source by itself.
+// filters down, then across. Where it enlarges, it brings the part of the source it needs into shared memory
+// first. Where the picture is turned or reduced to a tiny one, each sample is made from the source by itself.
 // Nothing is read beyond the visible picture: its edges repeat.
 
 constexpr int ACROSS = 64, DOWN = 16, THREADS = 128;  // as in cuda.py
@@ -148,6 +148,65 @@ __device__ void piece(Plane p, float x0, float y0, float ratio_x, float ratio_y,
     }
 }
 
+// The same of an upright tile that is reduced along an axis at least: a few lines at a time, as many as fit.
+// Returns whether one does.
+template <int CHANNELS>
+__device__ bool reduced(Plane p, float x0, float y0, float ratio_x, float ratio_y, unsigned char* out, int pitch,
+                        int wide, int high, Shared& shared) {
+    float wide_x = fmaxf(ratio_x, 1.f), wide_y = fmaxf(ratio_y, 1.f);
+    int left = (int)ceilf(x0 - 2.f * wide_x);
+    int columns = (int)floorf(x0 + (wide - 1) * ratio_x + 2.f * wide_x) + 2 - left;  // one to spare for rounding
+    int base = left * CHANNELS & ~3, skipped = left * CHANNELS - base;
+    int words = (skipped + columns * CHANNELS + 3) / 4;
+    int at_once = min(high, DOWN * BYTES / 4 / words);
+    if (at_once == 0) return false;
+    bool inside = base >= 0 && base + words * 4 <= p.width * CHANNELS && p.pitch % 4 == 0 && (size_t)p.data % 4 == 0;
+    float* lines = &shared.lines[0][0];
+    for (int y = 0; y < high; y += at_once) {
+        int some = min(at_once, high - y);
+        for (int k = threadIdx.x; k < some * words; k += THREADS) {
+            int j = k / words, i = k - j * words, at = base + i * 4;
+            float middle = y0 + (y + j) * ratio_y, total = 0.f;
+            float4 sum = make_float4(0.f, 0.f, 0.f, 0.f);
+            int bottom = (int)floorf(middle + 2.f * wide_y);
+            for (int row = (int)ceilf(middle - 2.f * wide_y); row <= bottom; ++row) {
+                const unsigned char* from = p.data + (long long)within(row, p.height) * p.pitch;
+                float weight = cubic((row - middle) / wide_y);
+                unsigned word = 0;
+                if (inside)
+                    word = *(const unsigned*)(from + at);
+                else
+                    for (int n = 0; n < 4; ++n) {
+                        int sample = (at + n) >> (CHANNELS - 1), channel = (at + n) & (CHANNELS - 1);
+                        word |= (unsigned)from[within(sample, p.width) * CHANNELS + channel] << 8 * n;
+                    }
+                total += weight;
+                sum.x += weight * (float)(word & 255);
+                sum.y += weight * (float)(word >> 8 & 255);
+                sum.z += weight * (float)(word >> 16 & 255);
+                sum.w += weight * (float)(word >> 24);
+            }
+            total = 1.f / total;
+            *(float4*)&lines[k * 4] = make_float4(sum.x * total, sum.y * total, sum.z * total, sum.w * total);
+        }
+        __syncthreads();
+        for (int k = threadIdx.x; k < some * wide; k += THREADS) {
+            int j = k / wide, i = k - j * wide;
+            float middle = x0 + i * ratio_x, total = 0.f, sum[CHANNELS] = {};
+            int first = (int)ceilf(middle - 2.f * wide_x), last = (int)floorf(middle + 2.f * wide_x);
+            const float* line = &lines[j * words * 4 + skipped + (first - left) * CHANNELS];
+            for (int column = first; column <= last; ++column, line += CHANNELS) {
+                float weight = cubic((column - middle) / wide_x);
+                total += weight;
+                for (int c = 0; c < CHANNELS; ++c) sum[c] += weight * line[c];
+            }
+            for (int c = 0; c < CHANNELS; ++c) out[(long long)(y + j) * pitch + i * CHANNELS + c] = byte_of(sum[c] / total);
+        }
+        __syncthreads();
+    }
+    return true;
+}
+
 template <int CHANNELS>
 __device__ void fill(const Picture& p, Plane plane, const Tile& tile, const float* crop, int bx, int by, unsigned char* out,
                      Shared& shared) {
@@ -162,11 +221,14 @@ __device__ void fill(const Picture& p, Plane plane, const Tile& tile, const floa
     float shift = CHANNELS == 2 && p.rotation == 0 ? 0.25f * (1.f - ratio_x) : 0.f;
     float begin_x = crop[0] / PER - 0.5f + shift, begin_y = crop[1] / PER - 0.5f;
     unsigned char* first = out + (long long)(tile.y / PER + y) * p.out_pitch + (tile.x / PER + x) * CHANNELS;
+    float from_x = begin_x + (x + 0.5f) * ratio_x, from_y = begin_y + (y + 0.5f) * ratio_y;
     if (p.rotation == 0 && ratio_x <= 1.f && ratio_y <= 1.f) {
-        piece<CHANNELS>(plane, begin_x + (x + 0.5f) * ratio_x, begin_y + (y + 0.5f) * ratio_y, ratio_x, ratio_y, first,
-                        p.out_pitch, wide, high, shared);
+        piece<CHANNELS>(plane, from_x, from_y, ratio_x, ratio_y, first, p.out_pitch, wide, high, shared);
         return;
     }
+    if (p.rotation == 0 &&
+        reduced<CHANNELS>(plane, from_x, from_y, ratio_x, ratio_y, first, p.out_pitch, wide, high, shared))
+        return;
     for (int k = threadIdx.x; k < wide * high; k += THREADS) {
         int j = k / wide, i = k - j * wide;
         float u = (x + i + 0.5f) / width, v = (y + j + 0.5f) / height, s = u, t = v;

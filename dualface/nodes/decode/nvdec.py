@@ -39,6 +39,7 @@ CODECS = {"h264": "H264", "hevc": "HEVC", "vp9": "VP9", "av1": "AV1"}
 FORMATS = {"yuv420p": 8, "yuvj420p": 8, "nv12": 8, "yuv420p10le": 10, "p010le": 10}
 AHEAD = 3  # batches that wait here: one to be given, one behind it, one in the making
 LATER = 1 << 40  # added to times on their way through the decoder, which may take a negative one for none
+SPARE = "decode/nvdec"  # where a decoder waits for the slot's next job
 SURFACES_MB = 200  # the decoder's own for 1080p, as part of what docs/gpu.md measured
 
 
@@ -90,19 +91,7 @@ class Nvdec(Node[NvdecConfig]):
         except BaseException:
             container.close()
             raise
-        codec = CODECS[self.stream.codec_context.codec.canonical_name]
-        primary = context_of(self.device.gpu)
-        self.own = cupy.cuda.Stream(non_blocking=True)
-        try:
-            self.decoder = nvc.CreateDecoder(
-                gpuid=self.device.gpu,
-                codec=getattr(nvc.cudaVideoCodec, codec),
-                cudacontext=primary,
-                cudastream=self.own.ptr,
-                usedevicememory=True,
-            )
-        except Exception as error:  # PyNvVideoCodec's own classes
-            raise DeviceError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
+        self.decoder, self.own = self._decoder()
         self._narrow = kernel(Path(__file__).with_name("nvdec.cu"), "narrow", self.device.gpu)
         buffers = context.held + AHEAD
         self.pool = DevicePool(self.device, self.height, self.width, context.batch, buffers, self.own)
@@ -138,9 +127,37 @@ class Nvdec(Node[NvdecConfig]):
     def close(self) -> None:
         self.coded = iter(())
         self.ready = deque()
+        if getattr(self, "ended", False) and not self.fed.total():
+            self.device.spare[SPARE] = self._like(), self.decoder, self.own
         self.batch = self.decoder = self.media = self.stream = None
         if self.pool is not None:
             self.pool.close()
+
+    def _decoder(self) -> tuple[Any, Any]:
+        """A decoder and its stream: those of the slot's last job where its video was of the same kind,
+        which saves what a new session takes."""
+        name, spare = self.context.job.input, self.device.spare.pop(SPARE, None)
+        if spare is not None and spare[0] == self._like():
+            return spare[1], spare[2]
+        del spare  # its session ends before a new one begins
+        primary = context_of(self.device.gpu)
+        own = self.cuda.Stream(non_blocking=True)
+        try:
+            decoder = self.nvc.CreateDecoder(
+                gpuid=self.device.gpu,
+                codec=getattr(self.nvc.cudaVideoCodec, CODECS[self._like()[0]]),
+                cudacontext=primary,
+                cudastream=own.ptr,
+                usedevicememory=True,
+            )
+        except Exception as error:  # PyNvVideoCodec's own classes
+            raise DeviceError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
+        return decoder, own
+
+    def _like(self) -> tuple[str, str, int, int]:
+        """What a decoder is made for."""
+        job = self.context.job
+        return job.codec, job.pixel_format, self.video.width, self.video.height
 
     def _advance(self) -> None:
         """Decode the next picture, or what is left at the end."""

@@ -38,11 +38,17 @@ class LookConfig(NodeConfig):
             raise ValueError(f"cut is {self.cut:g}; it is 0 (no cuts are looked for) or more")
 
 
+Backend = Literal["onnxruntime", "torch", "tensorrt"]
+# What each takes of what may not be installed, beside what tells of it.
+PACKAGES = {"onnxruntime": ("onnxruntime", "onnx", "cv2"), "torch": ("torch", "cupy"),
+            "tensorrt": ("tensorrt", "cupy")}  # fmt: skip
+
+
 @dataclass
 class YunetConfig(LookConfig):
     """YuNet on a small copy of the picture."""
 
-    backend: Literal["onnxruntime", "torch", "tensorrt"] = "onnxruntime"  # the CPU's, or one of the GPU's
+    backend: Backend = "onnxruntime"  # the CPU's, or one of the GPU's
     half: bool = True  # compute in 16-bit floats on the GPU
     size: int = 384  # longer side of the copy that is searched, in pixels; faces of 10 there are found
 

@@ -6,7 +6,7 @@ eye and the corner of the mouth on the picture's left are named first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from dualface.graph.types import Floats
 from dualface.nodes.detect.heads import Found, best
 from dualface.zoo import ModelError
 
+V5, V8 = "yolov5-face", "yolov8-face"
 # Numbers of a candidate → numbers of each of its five landmarks (0: it has none).
 HEADS: Mapping[str, Mapping[int, int]] = {
-    "yolov5-face": {16: 2, 6: 0},  # centre, size, objectness, x and y of landmarks, class
-    "yolov8-face": {20: 3, 15: 2, 5: 0},  # centre, size, score, x, y (and visibility) of landmarks
+    V5: {16: 2, 6: 0},  # centre, size, objectness, x and y of landmarks, class
+    V8: {20: 3, 15: 2, 5: 0},  # centre, size, score, x, y (and visibility) of landmarks
 }
 
 
@@ -31,8 +32,10 @@ def decode_yolo(answer: Any, head: str, name: str, score: float, nms: float, mos
     where the network has none. Raises `ModelError`, which calls the model ``name``, where the
     answer is not that of such a head.
     """
-    rows = _rows(np.asarray(answer), head, name)
-    scores = rows[..., 4] * rows[..., -1] if head == "yolov5-face" else rows[..., 4]
+    rows = np.asarray(answer)
+    shape_of(rows.shape, head, name)
+    rows = rows if head == V5 else rows.transpose(0, 2, 1)
+    scores = rows[..., 4] * rows[..., -1] if head == V5 else rows[..., 4]
     return [
         best(_read(picture[sure], one[sure], HEADS[head][rows.shape[2]]), nms, most)
         for picture, one in zip(rows, scores, strict=True)
@@ -40,16 +43,21 @@ def decode_yolo(answer: Any, head: str, name: str, score: float, nms: float, mos
     ]
 
 
-def _rows(answer: Any, head: str, name: str) -> Any:
-    """``[n, candidates, numbers]``."""
+def shape_of(shape: Sequence[int], head: str, name: str) -> tuple[int, int]:
+    """Candidates in a picture, and numbers of each, by the ``shape`` of the answer.
+
+    >>> shape_of((8, 20, 8400), "yolov8-face", "mine")
+    (8400, 20)
+    """
     numbers = HEADS[head]
-    rows = answer if head == "yolov5-face" or answer.ndim != 3 else answer.transpose(0, 2, 1)
-    if rows.ndim == 3 and rows.shape[2] in numbers:
-        return rows
+    if len(shape) == 3:
+        candidates, each = shape[1:] if head == V5 else shape[:0:-1]
+        if each in numbers:
+            return candidates, each
     counts = " or ".join(map(str, numbers))
-    wanted = f"[n, candidates, {counts}]" if head == "yolov5-face" else f"[n, {counts}, candidates]"
+    wanted = f"[n, candidates, {counts}]" if head == V5 else f"[n, {counts}, candidates]"
     raise ModelError(
-        f"the model '{name}' answers {list(answer.shape)}, but a {head} head gives {wanted}; "
+        f"the model '{name}' answers {list(shape)}, but a {head} head gives {wanted}; "
         "correct detector.head in its descriptor, or export it with decoded boxes and without NMS"
     )
 

@@ -13,11 +13,9 @@ from dualface.graph.types import Cpu, Cuda, M, Memory, MemoryMark, Video
 from dualface.nodes.detect.cuts import CutFinder
 from dualface.nodes.detect.detector import Detector
 from dualface.nodes.detect.heads import decode
-from dualface.nodes.detect.looking import Eyes, Network, YunetConfig
+from dualface.nodes.detect.looking import PACKAGES, Eyes, Network, YunetConfig
 from dualface.nodes.detect.small import SmallPlan, bgr_rows, plan_small
 
-BACKEND_PACKAGES = {"onnxruntime": ("onnxruntime", "cv2"), "torch": ("torch", "cupy"),
-                    "tensorrt": ("tensorrt", "cupy")}  # fmt: skip
 NETWORK_MB = 700  # weights, workspace and a CUDA context of its own, as part of what docs/gpu.md measured
 
 
@@ -27,7 +25,7 @@ class Yunet(Detector[YunetConfig]):
 
     @staticmethod
     def needs(config: YunetConfig, memory: Memory) -> Needs:
-        packages = BACKEND_PACKAGES[config.backend]
+        packages = PACKAGES[config.backend]
         if config.backend == "onnxruntime":
             return Needs(packages=packages, threads=0.6)
         return Needs(engine="cuda", features=("cuda",), packages=packages, vram_mb=NETWORK_MB, threads=0.2)
@@ -42,10 +40,14 @@ class Yunet(Detector[YunetConfig]):
 
             network = _network(self.config, video)  # so small that a second thread gains nothing
             return CpuEyes(network, cuts), network.plan
-        from dualface.nodes.detect.look_cuda import CudaEyes
+        from dualface.nodes.detect.faces_cuda import cells
+        from dualface.nodes.detect.look_cuda import CudaEyes, DeviceNetwork
 
-        looking = CudaEyes(self.config, video, cuts, context)
-        return looking, looking.plan
+        config, plan = self.config, plan_small(video, self.config.size)
+        read = partial(cells, width=plan.padded[0], height=plan.padded[1])
+        rows = bgr_rows(video.color, video.height)
+        shown = DeviceNetwork("yunet", config.backend, config.half, plan, rows, read)
+        return CudaEyes(shown, config, cuts, context), plan
 
 
 def _network(config: YunetConfig, video: Video) -> Network:

@@ -1,16 +1,17 @@
-// YuNet before and after the network: NV12 to a small planar BGR batch, and the network's cells to faces.
+// Before the network that finds faces: NV12 to a small planar batch, and to thumbnails by which cuts are found.
 
 struct Shrink {
     const unsigned char* source;
-    float* out;              // [n, 3, height, width], B G R in 0..255
+    float* out;              // [n, 3, height, width], channels in 0..white, as far apart as `apart` says
     unsigned char* luma;     // [n, stored height, stored width]
     long long step;          // bytes from picture to picture
+    long long apart[4];      // samples of `out` from picture to picture, channel, row, column
     int rows, pitch;         // luma rows as stored, bytes a row
     int crop_width, crop_height;      // the part of the planes that is read
     int stored_width, stored_height;  // its small size before rotation
-    int width, height;       // of the network's input, at least the small size after rotation
     int rotation, halvings;
-    float weights[12];       // rows for B, G, R: of Y, U, V and 1
+    float white;
+    float weights[12];       // rows for the channels: of Y, U, V and 1
 };
 
 // The mean of a plane's samples within [x0, x1) x [y0, y1), whole samples, at least one.
@@ -89,9 +90,8 @@ extern "C" __global__ void shrink(Shrink p) {
     if (p.rotation == 270) { to_x = y; to_y = p.stored_width - 1 - x; }
     for (int c = 0; c < 3; ++c) {
         const float* w = p.weights + 4 * c;
-        float value = fminf(fmaxf(w[0] * l + w[1] * u + w[2] * v + w[3], 0.f), 255.f);
-        long long at = (((long long)n * 3 + c) * p.height + to_y) * p.width + to_x;
-        p.out[at] = value;
+        float value = fminf(fmaxf(w[0] * l + w[1] * u + w[2] * v + w[3], 0.f), p.white);
+        p.out[n * p.apart[0] + c * p.apart[1] + to_y * p.apart[2] + to_x * p.apart[3]] = value;
     }
 }
 
@@ -101,98 +101,4 @@ extern "C" __global__ void thumbs(const unsigned char* luma, float* out, int wid
     float across = width / 32.f, down = height / 18.f;
     out[(n * 18 + y) * 32 + x] =
         mean(luma + (long long)n * width * height, width, x * across, (x + 1) * across, y * down, (y + 1) * down);
-}
-
-constexpr int THREADS = 256, VALUES = 15;  // of a face: score, box, five landmarks
-
-struct Cells {
-    const float* score[3];     // cls, [n, cells]
-    const float* object[3];    // obj
-    const float* box[3];       // [n, cells, 4]
-    const float* points[3];    // [n, cells, 10]
-    int cells[3], across[3], stride[3];
-    int most;
-    float least, overlap;
-    float* scratch;            // [n, all cells]
-    float* out;                // [n, most, VALUES]; score 0 after the last
-};
-
-__device__ void box_of(const Cells& p, int n, int level, int cell, float* box) {
-    long long at = ((long long)n * p.cells[level] + cell) * 4;
-    float s = p.stride[level];
-    float x = (cell % p.across[level] + p.box[level][at]) * s;
-    float y = (cell / p.across[level] + p.box[level][at + 1]) * s;
-    float w = expf(fminf(p.box[level][at + 2], 10.f)) * s / 2;
-    float h = expf(fminf(p.box[level][at + 3], 10.f)) * s / 2;
-    box[0] = x - w; box[1] = y - h; box[2] = x + w; box[3] = y + h;
-}
-
-// A block a picture: the surest cell is a face, those that overlap it are not, and again.
-extern "C" __global__ void faces(Cells p) {
-    __shared__ float best[THREADS];
-    __shared__ int where[THREADS];
-    __shared__ float chosen[4];
-    int n = blockIdx.x, me = threadIdx.x;
-    int all = p.cells[0] + p.cells[1] + p.cells[2];
-    float* scores = p.scratch + (long long)n * all;
-    for (int i = me; i < all; i += THREADS) {
-        int level = i >= p.cells[0] + p.cells[1] ? 2 : i >= p.cells[0] ? 1 : 0;
-        int cell = i - (level > 0 ? p.cells[0] : 0) - (level > 1 ? p.cells[1] : 0);
-        long long at = (long long)n * p.cells[level] + cell;
-        float s = __saturatef(p.score[level][at]) * __saturatef(p.object[level][at]);
-        s = sqrtf(s);
-        scores[i] = s >= p.least ? s : 0.f;
-    }
-    __syncthreads();
-    for (int k = 0; k < p.most; ++k) {
-        float top = 0.f;
-        int place = -1;
-        for (int i = me; i < all; i += THREADS)
-            if (scores[i] > top) { top = scores[i]; place = i; }
-        best[me] = top;
-        where[me] = place;
-        __syncthreads();
-        for (int half = THREADS / 2; half > 0; half /= 2) {
-            if (me < half) {
-                float other = best[me + half];
-                if (other > best[me] || (other == best[me] && other > 0.f && where[me + half] < where[me])) {
-                    best[me] = other;
-                    where[me] = where[me + half];
-                }
-            }
-            __syncthreads();
-        }
-        float score = best[0];
-        int i = where[0];
-        float* out = p.out + ((long long)n * p.most + k) * VALUES;
-        if (score <= 0.f) {
-            if (me == 0) out[0] = 0.f;
-            return;
-        }
-        int level = i >= p.cells[0] + p.cells[1] ? 2 : i >= p.cells[0] ? 1 : 0;
-        int cell = i - (level > 0 ? p.cells[0] : 0) - (level > 1 ? p.cells[1] : 0);
-        if (me == 0) {
-            box_of(p, n, level, cell, chosen);
-            out[0] = score;
-            for (int c = 0; c < 4; ++c) out[1 + c] = chosen[c];
-        }
-        if (me < 10) {
-            int base = me % 2 ? cell / p.across[level] : cell % p.across[level];
-            out[5 + me] = (base + p.points[level][((long long)n * p.cells[level] + cell) * 10 + me]) * p.stride[level];
-        }
-        __syncthreads();
-        float area = fmaxf(chosen[2] - chosen[0], 0.f) * fmaxf(chosen[3] - chosen[1], 0.f);
-        for (int j = me; j < all; j += THREADS) {
-            if (scores[j] <= 0.f) continue;
-            int l = j >= p.cells[0] + p.cells[1] ? 2 : j >= p.cells[0] ? 1 : 0;
-            float box[4];
-            box_of(p, n, l, j - (l > 0 ? p.cells[0] : 0) - (l > 1 ? p.cells[1] : 0), box);
-            float w = fminf(box[2], chosen[2]) - fmaxf(box[0], chosen[0]);
-            float h = fminf(box[3], chosen[3]) - fmaxf(box[1], chosen[1]);
-            float shared = fmaxf(w, 0.f) * fmaxf(h, 0.f);
-            float own = (box[2] - box[0]) * (box[3] - box[1]);
-            if (j == i || shared > p.overlap * fmaxf(area + own - shared, 1e-9f)) scores[j] = 0.f;
-        }
-        __syncthreads();
-    }
 }
