@@ -6,8 +6,8 @@
 // first. Where the picture is turned or reduced to a tiny one, each sample is made from the source by itself.
 // Nothing is read beyond the visible picture: its edges repeat.
 
-constexpr int ACROSS = 64, DOWN = 16, THREADS = 128;  // as in cuda.py
-constexpr int HIGH = 24, BYTES = 152;                  // most source rows a block holds, and bytes of each
+constexpr int ACROSS = 64, DOWN = 32, THREADS = 128;  // as in cuda.py
+constexpr int HIGH = 36, BYTES = 152;                  // most source rows a block holds, and bytes of each
 
 struct Tile { int x, y, width, height; };
 
@@ -126,17 +126,24 @@ __device__ void piece(Plane p, float x0, float y0, float ratio_x, float ratio_y,
     }
     __syncthreads();
     constexpr int PER = 4 / CHANNELS, GROUPS = ACROSS / PER;
-    for (int k = threadIdx.x; k < high * GROUPS; k += THREADS) {
-        int j = k / GROUPS, i = k % GROUPS * PER;
-        if (i >= wide) continue;
+    static_assert(THREADS % GROUPS == 0);
+    int i = threadIdx.x % GROUPS * PER;  // a thread keeps its columns, and their weights
+    if (i >= wide) return;
+    float4 w[PER];
+    int begin[PER];
+#pragma unroll
+    for (int e = 0; e < PER; ++e) {
+        w[e] = shared.across[i + e];
+        begin[e] = skipped + shared.column[i + e] * CHANNELS;
+    }
+    for (int j = threadIdx.x / GROUPS; j < high; j += THREADS / GROUPS) {
         unsigned word = 0;
 #pragma unroll
         for (int e = 0; e < PER; ++e) {
-            float4 w = shared.across[i + e];
-            const float* line = &shared.lines[j][skipped + shared.column[i + e] * CHANNELS];
+            const float* line = &shared.lines[j][begin[e]];
 #pragma unroll
             for (int c = 0; c < CHANNELS; ++c) {
-                float sum = w.x * line[c] + w.y * line[CHANNELS + c] + w.z * line[2 * CHANNELS + c] + w.w * line[3 * CHANNELS + c];
+                float sum = w[e].x * line[c] + w[e].y * line[CHANNELS + c] + w[e].z * line[2 * CHANNELS + c] + w[e].w * line[3 * CHANNELS + c];
                 word |= byte_of(sum) << 8 * (e * CHANNELS + c);
             }
         }

@@ -18,7 +18,7 @@ from dualface.nodes.compose.config import ComposeConfig
 from dualface.nodes.compose.stored import stored
 from dualface.nodes.device_buffers import DevicePool
 
-ACROSS, DOWN, THREADS, MOST = 64, 16, 128, 64  # of a block; and crops of a launch, as in cuda.cu
+ACROSS, DOWN, THREADS, MOST = 64, 32, 128, 64  # of a block; and crops of a launch, as in cuda.cu
 SOURCE = Path(__file__).with_name("cuda.cu")
 PICTURE = np.dtype(
     {
