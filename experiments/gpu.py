@@ -6,7 +6,8 @@
 The clip is looped to a minute by copying packets. Raw NVDEC is PyNvVideoCodec's ThreadedDecoder, one a
 thread, which gives its surfaces back unread. Beside it the main graph runs with as many jobs, up to its
 pictures: an end that reads every byte of them stands for the encoder. Rates are sums over the time in which
-all were running. Each measurement is a process of its own, and raw and graph take turns.
+all were running. Each measurement is a process of its own, and raw and graph take turns. GIL is the share of
+the time for which Python's lock is held in the busiest of the slots' processes, where gilknocker is installed.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ def graph(path: Path, sessions: int, overrides: Sequence[str]) -> dict[str, Any]
         "cores": cores, "frames": frames, "slots": len(plan.slots), "wall": wall,
         "vram_mb_a_slot": (free - lowest[0]) / 2**20 / len(plan.slots),
         "us_a_frame": {name: [1e6 * v / frames for v in both] for name, both in stages.items()},
+        "gil": max(result.figures.get("gil", float("nan")) for result in results),
         "host_bytes_a_frame": sum(r.figures.get("device_to_host_bytes", 0) for r in results) / frames,
     }  # fmt: skip
 
@@ -184,14 +186,14 @@ def bench(video: Path, seconds: float, sessions: Sequence[int], overrides: Seque
         path = Path(folder) / f"long{video.suffix}"
         loop(video, path, seconds / 60)
         print(f"{video.name} looped to {seconds:g} s on {_gpu_name()}; frames/s of all jobs together\n")
-        print("jobs  raw NVDEC    graph   share   cores  VRAM MB a slot   us a frame (wall/CPU)")
+        print("jobs  raw NVDEC    graph   share   cores   GIL  VRAM MB a slot   us a frame (wall/CPU)")
         for count in sessions:
             alone = measure("raw", str(path), str(count))
             ours = measure("graph", str(path), str(count), *overrides)
             stages = ", ".join(f"{n} {w:.0f}/{c:.0f}" for n, (w, c) in ours["us_a_frame"].items())
             print(
                 f"{count:4}{alone['rate']:11.0f}{ours['rate']:9.0f}{ours['rate'] / alone['rate']:8.2f}"
-                f"{ours['cores']:8.2f}{ours['vram_mb_a_slot']:16.0f}   {stages}", flush=True,
+                f"{ours['cores']:8.2f}{ours['gil']:6.2f}{ours['vram_mb_a_slot']:16.0f}   {stages}", flush=True,
             )  # fmt: skip
         seen = measure("traced", str(path), *overrides)
         print(f"\nGPU time a frame ({seen['frames']} frames):")

@@ -41,6 +41,13 @@ class Sink(Node[SinkConfig]):
         self.read = cupy.ReductionKernel("uint64 x", "uint64 y", "x", "a ^ b", "y = a", "0", "xor_all")
         with on(self.device):
             self.total = cupy.zeros((), cupy.uint64)
+        try:  # how long others wait for Python's lock in this process
+            from gilknocker import KnockKnock
+        except ImportError:
+            self.knocker = None
+        else:
+            self.knocker = KnockKnock(polling_interval_micros=1000, sampling_interval_micros=100)
+            self.knocker.start()
 
     def process(self, frames: Frames[NV12, Cuda]) -> None:
         if self.config.folder and not self.times:
@@ -57,6 +64,9 @@ class Sink(Node[SinkConfig]):
             with on(self.device) as stream:
                 stream.synchronize()
             self.context.report("came", self.times)
+        if (knocker := getattr(self, "knocker", None)) is not None:
+            self.context.report("gil", knocker.contention_metric)
+            knocker.stop()
 
 
 def up_to_pictures(config: Mapping[str, Any], hardware: Hardware, **sink: Any) -> Graph:
