@@ -7,7 +7,7 @@ The clip is looped to a minute by copying packets. Raw NVDEC is PyNvVideoCodec's
 thread, which gives its surfaces back unread. Beside it the main graph runs with as many jobs, up to its
 pictures: an end that reads every byte of them stands for the encoder. Rates are sums over the time in which
 all were running. Each measurement is a process of its own, and raw and graph take turns. GIL is the share of
-the time for which Python's lock is held in the busiest of the slots' processes, where gilknocker is installed.
+the time for which Python's lock is held in the busiest process of a slot, where gilknocker is installed.
 """
 
 from __future__ import annotations
@@ -193,8 +193,9 @@ def bench(video: Path, seconds: float, sessions: Sequence[int], overrides: Seque
             stages = ", ".join(f"{n} {w:.0f}/{c:.0f}" for n, (w, c) in ours["us_a_frame"].items())
             print(
                 f"{count:4}{alone['rate']:11.0f}{ours['rate']:9.0f}{ours['rate'] / alone['rate']:8.2f}"
-                f"{ours['cores']:8.2f}{ours['gil']:6.2f}{ours['vram_mb_a_slot']:16.0f}   {stages}", flush=True,
-            )  # fmt: skip
+                f"{ours['cores']:8.2f}{ours['gil']:6.2f}{ours['vram_mb_a_slot']:16.0f}   {stages}",
+                flush=True,
+            )
         seen = measure("traced", str(path), *overrides)
         print(f"\nGPU time a frame ({seen['frames']} frames):")
         for name, us in list(seen["us_a_frame"].items())[:12]:
