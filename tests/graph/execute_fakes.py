@@ -219,14 +219,16 @@ def make_plan(
 
 
 def run(plan: Plan, **options: Any) -> tuple[JobResult, ...]:
-    """`execute`, under a watchdog; leaves no thread behind."""
+    """`execute`, under a watchdog; leaves no thread behind, but those that are about to end."""
     before = set(threading.enumerate())
     faulthandler.dump_traceback_later(WATCHDOG, exit=True, file=sys.__stderr__)
     try:
         results = execute(plan, **options)
     finally:
         faulthandler.cancel_dump_traceback_later()
-    assert set(threading.enumerate()) <= before, "threads are left"
+    for thread in set(threading.enumerate()) - before:
+        thread.join(WATCHDOG)
+        assert not thread.is_alive(), "threads are left"
     return results
 
 

@@ -143,7 +143,9 @@ def test_what_a_dead_process_left_where_a_link_leads_is_removed(tmp_path: Path) 
 
 
 @pytest.mark.skipif(os.name == "nt", reason="multiprocessing ends them another way there")
-def test_the_program_can_end_while_they_are_busy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_the_program_can_end_while_they_are_busy(tmp_path: Path, frozen: bool) -> None:
+    """Also where they cannot act on it, as on a machine that is much too busy."""
     here = Path(__file__).parent
     script = (
         f"import sys, threading, time; sys.path[:0] = [{str(here)!r}, {str(here.parent.parent)!r}]\n"
@@ -155,6 +157,8 @@ def test_the_program_can_end_while_they_are_busy(tmp_path: Path) -> None:
         "threading.Thread(target=go, daemon=True).start()\n"
         "until(lambda: len([n for n in files(folder) if '.partial-' in n]) == 2)\n"
     )
+    if frozen:
+        script += "import psutil\nfor child in psutil.Process().children(): child.suspend()\n"
     process = psutil.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
     process.wait(WAIT)
     until(lambda: not files(tmp_path))

@@ -43,6 +43,7 @@ class Apart:
         self._listener, self._open_device = listener, open_device
         self._process: Any = None
         self._pipe: Any = None
+        self._last: _Remote | None = None  # the job it does, or did last
 
     def attempt(
         self, job: Job, slot: Slot, pipeline: Pipeline, *, overwrite: bool, events: Iterable[Event]
@@ -53,15 +54,19 @@ class Apart:
         order = Order(job, slot, pipeline, overwrite, tuple(events))
         # By itself: what cannot be read over there must not take the pipe's reader along.
         self._pipe.send((job.index, pickle.dumps(order)))
-        return _Remote(order, self._process, self._pipe, self._listener)
+        self._last = _Remote(order, self._process, self._pipe, self._listener)
+        return self._last
 
     def close(self) -> None:
         """End the process."""
         if self._process is None:
             return
         process, self._process = self._process, None
+        last, self._last = self._last, None
         self._pipe.close()  # which it takes for the end
         _end(process)
+        if last is not None:
+            last.clean()
 
     def _start(self, name: str) -> None:
         processes = multiprocessing.get_context("spawn")
@@ -122,7 +127,7 @@ class _Remote:
                 return self._died(stop)
             except Exception as error:  # what it told cannot be read; it must not stay busy with this job
                 self._process.kill()
-                self._clean()
+                self.clean()
                 return self._ended("failed", f"The process of {self._slot} was not understood: {error!r}.")
         return self._result
 
@@ -132,7 +137,7 @@ class _Remote:
                 pass
         if self._result is None:
             self._process.kill()
-            self._clean()
+            self.clean()
             self._result = self._ended("interrupted", "Stopped before its end.")
         return self._result
 
@@ -157,14 +162,15 @@ class _Remote:
             return True
 
     def _died(self, stop: threading.Event) -> JobResult:
-        self._clean()
+        self.clean()
         if stop.is_set():
             return self._ended("interrupted", "Stopped before its end.")
         code = self._process.exitcode
         how = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
         return self._ended("failed", f"The process of {self._slot} ended with {how} in the middle of it.")
 
-    def _clean(self) -> None:
+    def clean(self) -> None:
+        """End the process, and remove what it left unfinished where it had to be killed."""
         _end(self._process)
         for folder in self._folders():
             remove_partials(folder, self._process.pid)
