@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dualface.graph.types import Cuts, Faces, Tracks, spans
-from dualface.nodes.track.assign import hungarian, pair
+from dualface.nodes.track.assign import hungarian, iou, pair
 from dualface.nodes.track.bytetrack import Bytetrack, BytetrackConfig
-from dualface.nodes.track.kalman import BoxFilter
+from dualface.nodes.track.kalman import FIRST_SPEED, SWELL, TURN, BoxFilter
 
 Row = list[tuple[tuple[float, float, float, float], float]]  # boxes and scores of one frame
 
@@ -279,27 +279,60 @@ def test_nobody_is_paired_below_the_limit() -> None:
     assert pair([], [box(0, 0)], 0.3) == []
 
 
-def test_the_filter_is_the_8_dimensional_one_of_the_paper() -> None:
-    """Against the matrices that DeepSORT and ByteTrack write down."""
+def test_the_filter_is_the_matrices_of_constant_speed_under_white_acceleration() -> None:
     rng = np.random.default_rng(2)
     ours = BoxFilter(box(400, 300))
-    x, y, a, h = 400.0, 300.0, 0.8, 100.0
-    mean = np.array([x, y, a, h, 0, 0, 0, 0])
-    covariance = np.diag(np.square([2 * h / 20, 2 * h / 20, 1e-2, 2 * h / 20,
-                                    10 * h / 160, 10 * h / 160, 1e-5, 10 * h / 160]))  # fmt: skip
-    motion = np.eye(8) + np.eye(8, k=4)
+    mean = np.array([400.0, 300.0, 80.0, 100.0, 0, 0, 0, 0])
+    covariance = np.diag([1.0] * 4 + [FIRST_SPEED**2] * 4)
+    turns = np.diag(np.square([TURN, TURN, SWELL, SWELL]))
     for i in range(25):
-        h = mean[3]
-        noise = np.diag(np.square([h / 20, h / 20, 1e-2, h / 20, h / 160, h / 160, 1e-5, h / 160]))
+        t = rng.choice([0.5, 1.0, 1.2, 3.0])
+        motion = np.eye(8) + t * np.eye(8, k=4)
+        noise = np.kron([[t**3 / 3, t**2 / 2], [t**2 / 2, t]], turns)
         mean, covariance = motion @ mean, motion @ covariance @ motion.T + noise
-        ours.predict(1.0)
+        ours.predict(t)
         measured = box(400 + 3 * i + rng.normal(), 300 + rng.normal(), 100 + rng.normal())
         if i % 5 != 4:
-            h = mean[3]
             x0, y0, x1, y1 = measured
-            z = np.array([(x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / (y1 - y0), y1 - y0])
-            total = covariance[:4, :4] + np.diag(np.square([h / 20, h / 20, 1e-1, h / 20]))
-            gain = covariance[:, :4] @ np.linalg.inv(total)
-            mean, covariance = mean + gain @ (z - mean[:4]), covariance - gain @ total @ gain.T
+            z = np.array([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0])
+            gain = covariance[:, :4] @ np.linalg.inv(covariance[:4, :4] + np.eye(4))
+            mean, covariance = mean + gain @ (z - mean[:4]), covariance - gain @ covariance[:4]
             ours.update(measured)
         np.testing.assert_allclose([*ours.mean, *ours.speed], mean, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("frames", "way", "above"), [(17, 208, -3), (21, 205, 1), (17, 269, -4), (15, 575, 9)]
+)
+def test_two_who_start_and_pass_each_other_keep_their_ids(frames: int, way: float, above: float) -> None:
+    """Both stand, walk to each other's place and stand again; one is hidden on the way."""
+    rng = np.random.default_rng(0)
+    share = np.clip((np.arange(80) - 15) / frames, 0, 1)
+    moved = way * share**2 * (3 - 2 * share)
+    rows: list[Row | None] = []
+    for there in moved:
+        front, behind = box(300 + there, 300), box(300 + way - there, 300 + above, 95)
+        row = [(front, 0.9)] + ([(behind, 0.85)] if iou(front, behind) < 0.3 else [])
+        rows.append([((a + rng.normal(), b + rng.normal(), c + rng.normal(), d + rng.normal()), score)
+                     for (a, b, c, d), score in row])  # fmt: skip
+    shown = follow(rows)
+    for i in (0, 1):
+        other = shown[0][1 - i][0]
+        np.testing.assert_allclose(shown[-1][i][0][0], other[0], atol=15)
+
+
+def test_tracks_can_be_relabelled_from_outside() -> None:
+    node = Bytetrack(BytetrackConfig())
+    rows = two_people(10)
+    before = follow(rows, node=node)
+    node.relabel({0: 1, 1: 0, 8: 9})
+    after = follow(rows, node=node, seconds=np.arange(10, 20) / 30)
+    assert abs(after[0][1][0][0] - before[-1][0][0][0]) < 5
+    assert abs(after[0][0][0][0] - before[-1][1][0][0]) < 5
+    node.relabel({1: 7})
+    newcomer: list[Row | None] = [[*(row or []), (box(600, 500), 0.9)] for row in rows]
+    assert set(follow(newcomer, node=node, seconds=np.arange(20, 30) / 30)[-1]) == {0, 7, 8}
+    for wrong in ({0: 7}, {0: -1}):
+        with pytest.raises(ValueError, match="relabelled"):
+            node.relabel(wrong)
+    assert {track.id for track in node.tracks} == {0, 7, 8}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,7 +109,7 @@ class Bytetrack(Node[BytetrackConfig]):
         self.now = now
         for track in self.tracks:
             if track.score == 0.0:
-                track.filter.speed[3] = 0.0  # a lost box keeps its size
+                track.filter.hold_size()
             track.filter.predict(frames)
             track.score = 0.0
             track.landmarks = UNSEEN
@@ -171,6 +172,19 @@ class Bytetrack(Node[BytetrackConfig]):
             [track for t, track in enumerate(tracks) if t not in taken_tracks],
             [i for d, i in enumerate(found) if d not in taken],
         )
+
+    def relabel(self, ids: Mapping[int, int]) -> None:
+        """Give tracks other ids, from the next frame on: ``{3: 5, 5: 3}`` exchanges two.
+
+        Raises ValueError where two tracks would have one id, or one below 0; then nothing has
+        changed. Ids without a track are passed over. Tracks that begin later get higher ids.
+        """
+        new = [ids.get(track.id, track.id) for track in self.tracks]
+        if len(set(new)) < len(new) or min(new, default=0) < 0:
+            raise ValueError(f"tracks cannot be relabelled {dict(ids)}: they would be {new}")
+        for track, number in zip(self.tracks, new, strict=True):
+            track.id = number
+        self.next_id = max([self.next_id, *(number + 1 for number in new)])
 
     def snapshot(self) -> Snapshot:
         rows = [[t.id, t.seen, t.sure, t.score, *t.filter.state()] for t in self.tracks]
