@@ -58,7 +58,7 @@ def run(found: Sequence[Path], overrides: Sequence[str], folder: Path) -> dict[s
         command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}\nended with code {done.returncode}:\n{done.stderr[-2000:]}")
+        raise RuntimeError(done.stderr.strip()[-2000:])
     return dict(json.loads((folder / "run" / "report.json").read_text(encoding="utf-8")))
 
 

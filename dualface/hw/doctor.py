@@ -34,6 +34,7 @@ BASE = {
 EXTRAS = {
     "demo": ("matplotlib", "skimage"),
     "report": ("matplotlib",),
+    "trackers": ("trackers", "supervision"),
     "joblib": ("hydra_plugins.hydra_joblib_launcher",),
     "reid": ("face_recognition_models",),
     "gpu": ("torch", "cupy", "PyNvVideoCodec"),
