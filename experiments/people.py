@@ -7,7 +7,8 @@
 Each folder holds NAME.mp4 and, in MOT style, NAME.txt: frame (from 1), person, x, y, width, height, 1, 1,
 visible share; crossing_clips.py makes such clips. input=demo makes a few with portraits that packages carry.
 Every policy is one run of graph=inspect over all clips of a folder; what the figures mean is in
-people_score.py. A policy whose nodes are not installed is named and left out.
+people_score.py, and the first line is the tracker's boxes under their true names: what detector and
+tracker leave to reach. A policy whose nodes are not installed is named and left out.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
 REID = "node/reid@graph.nodes.reid="
 POLICY = "graph.nodes.reid.policy="
+TRUE = "true names"
 POLICIES = {
+    TRUE: ("reid/off", [f"{REID}off"]),
     "tracker alone": ("reid/off", [f"{REID}off"]),
     "always": ("reid/conditional", [f"{REID}conditional", f"{POLICY}always"]),
     "new tracks": ("reid/conditional", [f"{REID}conditional", f"{POLICY}new"]),
@@ -34,7 +37,7 @@ POLICIES = {
 }
 COUNTED = ("faces_seen", "faces_recognised", "frames_with_reid", "swaps_corrected")
 HEAD = (
-    f"{'':18}{'wrong':>7}{'nameless':>9}{'strayed':>8}{'IDF1':>7}{'HOTA':>7}{'swaps':>6}{'delay':>6}"
+    f"{'':18}{'recall':>7}{'wrong':>7}{'nameless':>9}{'strayed':>8}{'IDF1':>7}{'HOTA':>7}{'swaps':>6}{'delay':>6}"
     f"{'tracks':>7}{'faces rec.':>11}{'frames':>7}{'track µs':>9}{'reid µs':>8}"
 )
 
@@ -62,9 +65,9 @@ def run(found: Sequence[Path], overrides: Sequence[str], folder: Path) -> dict[s
     return dict(json.loads((folder / "run" / "report.json").read_text(encoding="utf-8")))
 
 
-def measure(found: Sequence[Path], overrides: Sequence[str]) -> dict[str, float]:
-    """The figures of one policy over the clips of a folder."""
-    from people_score import Score, frames, score
+def measure(found: Sequence[Path], overrides: Sequence[str], *, true: bool = False) -> dict[str, float]:
+    """The figures of one policy over the clips of a folder; ``true``: of its boxes under their true names."""
+    from people_score import Score, frames, named, score
 
     from dualface.nodes.decode.probe import probe
 
@@ -74,9 +77,10 @@ def measure(found: Sequence[Path], overrides: Sequence[str]) -> dict[str, float]
         report = run(found, overrides, folder)
         for clip in found:
             size = probe(clip, output=folder / "none", name=clip.stem).video.display_size
-            total.add(score(frames(clip.with_suffix(".txt"), folder / f"{clip.stem}.people.jsonl", size)))
+            shown = frames(clip.with_suffix(".txt"), folder / f"{clip.stem}.people.jsonl", size)
+            total.add(score(named(shown) if true else shown))
     counts = {key: sum(job["figures"].get(key, 0) for job in report["jobs"]) for key in COUNTED}
-    shown = sum(job["frames_out"] for job in report["jobs"])
+    played = sum(job["frames_out"] for job in report["jobs"])
     spent = {
         role: sum(
             node["cpu_seconds"] for job in report["jobs"] for node in job["nodes"] if node["name"] == role
@@ -85,15 +89,15 @@ def measure(found: Sequence[Path], overrides: Sequence[str]) -> dict[str, float]
     }
     return total.figures() | {
         "recognised": counts["faces_recognised"] / max(counts["faces_seen"], 1),
-        "frames": counts["frames_with_reid"] / max(shown, 1),
+        "frames": counts["frames_with_reid"] / max(played, 1),
         "corrected": counts["swaps_corrected"],
-        **{f"{role}_us": seconds / max(shown, 1) * 1e6 for role, seconds in spent.items()},
+        **{f"{role}_us": seconds / max(played, 1) * 1e6 for role, seconds in spent.items()},
     }
 
 
 def row(policy: str, f: Mapping[str, float]) -> str:
     return (
-        f"{policy:18}{f['wrong']:7.2%}{f['nameless']:9.1%}{f['strayed']:8.2%}{f['idf1']:7.1%}{f['hota']:7.1%}"
+        f"{policy:18}{f['recall']:7.1%}{f['wrong']:7.2%}{f['nameless']:9.1%}{f['strayed']:8.2%}{f['idf1']:7.1%}{f['hota']:7.1%}"
         f"{f['swaps']:6.0f}{f['delay']:6.1f}{f['tracks']:7.0f}{f['recognised']:11.1%}{f['frames']:7.1%}"
         f"{f['track_us']:9.0f}{f['reid_us']:8.0f}"
     )
@@ -114,7 +118,7 @@ def bench(folders: Sequence[Path], overrides: Sequence[str]) -> int:
         for policy, (kind, chosen) in POLICIES.items():
             if kind not in missing:
                 try:
-                    print(row(policy, measure(found, [*chosen, *overrides])), flush=True)
+                    print(row(policy, measure(found, [*chosen, *overrides], true=policy == TRUE)), flush=True)
                 except RuntimeError as error:  # perhaps a package that only this one needs
                     failed = True
                     print(f"{policy}: {error}", file=sys.stderr)

@@ -125,6 +125,17 @@ def score(clip: Sequence[Frame]) -> Score:
     return Score(n, list(_delays(pairs, owner)), _hota(kept))
 
 
+def named(clip: Sequence[Frame]) -> list[Frame]:
+    """The same boxes under their true names: what no recogniser can be better than. A box on nobody
+    keeps its track's name, below 0."""
+    told = []
+    for frame in clip:
+        true = {j: frame.faces[i][0] for i, j in _matched(frame)}
+        rows = [(true.get(j, -1 - track), track, box) for j, (_, track, box) in enumerate(frame.reported)]
+        told.append(Frame(frame.faces, frame.others, rows))
+    return told
+
+
 def _owners(met: Mapping[tuple[int, int], int]) -> dict[int, int]:
     """The true person of each reported one who has one."""
     people, ids = sorted({p for p, _ in met}), sorted({k for _, k in met})
@@ -134,8 +145,7 @@ def _owners(met: Mapping[tuple[int, int], int]) -> dict[int, int]:
 
 def _without_others(frame: Frame) -> Frame:
     """Without the reported boxes that are on faces which do not count."""
-    true = [box for _, box in frame.faces]
-    taken = {j for _, j in _closest(true, [box for *_, box in frame.reported])}
+    taken = {j for _, j in _matched(frame)}
     rest = [j for j in range(len(frame.reported)) if j not in taken]
     away = {rest[j] for _, j in _closest(frame.others, [frame.reported[j][2] for j in rest])}
     return Frame(frame.faces, [], [row for j, row in enumerate(frame.reported) if j not in away])
@@ -143,8 +153,11 @@ def _without_others(frame: Frame) -> Frame:
 
 def _pairs(frame: Frame) -> list[tuple[int, int, int]]:
     """Person, reported person and track of every face that was found."""
-    found = _closest([box for _, box in frame.faces], [box for *_, box in frame.reported])
-    return [(frame.faces[i][0], *frame.reported[j][:2]) for i, j in found]
+    return [(frame.faces[i][0], *frame.reported[j][:2]) for i, j in _matched(frame)]
+
+
+def _matched(frame: Frame) -> list[tuple[int, int]]:
+    return _closest([box for _, box in frame.faces], [box for *_, box in frame.reported])
 
 
 def _closest(a: Sequence[Box], b: Sequence[Box]) -> list[tuple[int, int]]:

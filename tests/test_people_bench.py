@@ -12,7 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments"))
 
-from people_score import ALPHAS, Frame, Score, frames, score
+from people_score import ALPHAS, Frame, Score, frames, named, overlaps, score
 
 
 def at(x: float) -> tuple[float, float, float, float]:
@@ -75,6 +75,13 @@ def test_boxes_on_faces_that_do_not_count_are_neither_right_nor_wrong(tmp_path: 
     assert (n["faces"], n["found"], n["right"], n["boxes"]) == (1, 1, 1, 2)
 
 
+def test_true_names_are_what_can_be_reached() -> None:
+    clip = film([(0, 1)] * 5 + [(2, 3)] * 5)
+    clip[0].reported.append((9, 9, at(500)))
+    n = score(named(clip)).n
+    assert (n["right"], n["wrong"], n["nameless"], n["boxes"]) == (20, 0, 0, 21)
+
+
 def test_scores_add_up_over_clips() -> None:
     total = Score()
     total.add(score(film([(0, 1)] * 10)))
@@ -93,8 +100,6 @@ def test_hota_is_that_of_trackeval() -> None:
         found = {k: tuple(np.array((100.0 * k, 50, 100 * k + 40, 100)) + rng.normal(0, 4, 4)) for k in seen}
         names = {k: (k if i < 35 or k == 2 else 1 - k) for k in seen}
         clip.append(Frame(list(true.items()), [], [(names[k], k, found[k]) for k in seen]))  # type: ignore[misc]
-        from people_score import overlaps
-
         data["gt_ids"].append(np.array(there, int))
         data["tracker_ids"].append(np.array([names[k] for k in seen], int))
         data["similarity_scores"].append(overlaps(list(true.values()), list(found.values())))  # type: ignore[arg-type]
