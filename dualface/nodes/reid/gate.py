@@ -1,0 +1,68 @@
+"""When a track may show somebody else: the signs of a swap, and which faces can settle it.
+
+Pure functions on arrays; ``k`` is the number of faces in a frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dualface.graph.types import Bools
+
+Array = npt.NDArray[np.float64]
+
+# Why a face is to be recognised, the least of them first.
+REASONS = ("none", "check", "near", "weak", "gap", "cut", "new")
+NONE, CHECK, NEAR, WEAK, GAP, CUT, NEW = range(len(REASONS))
+
+TOUCH = 0.05  # overlap (IoU) from which a tracker can take one face for the other
+MOVED = 0.45  # overlap with the same track's box before, below which it may be another's
+AWAY = 0.12  # seconds not found after which a track is found again, rather than blinked
+LOST = 1.0  # seconds after which motion says nothing any more
+AFTER = 0.3  # seconds after a cut in which whoever turns up is there because of it
+
+
+def overlaps(boxes: Array, others: Array) -> tuple[Array, Array]:
+    """IoU ``[k, m]`` of ``boxes`` ``[k, 4]`` with ``others`` ``[m, 4]``, and the share of each of
+    ``boxes`` that each of the others covers, ``[k, m]``.
+
+    >>> iou, share = overlaps(np.array([[0, 0, 10.0, 10]]), np.array([[0, 5, 20.0, 15]]))
+    >>> iou.round(2).tolist(), share.tolist()
+    ([[0.2]], [[0.5]])
+    """
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0.0), axis=2)
+    area, their = (np.prod(np.maximum(b[:, 2:] - b[:, :2], 1e-3), axis=1) for b in (boxes, others))
+    return shared / (area[:, None] + their - shared), shared / area[:, None]
+
+
+def signs(away: Array, kept: Array, touching: Array, since_cut: float) -> Any:
+    """The strongest reason ``[k]`` to look at each face.
+
+    ``away`` is for how many seconds its track was not found before (infinite: never seen),
+    ``kept`` the IoU with its box before, ``touching`` the largest IoU with anybody else's box now
+    or a moment ago; ``since_cut`` are seconds.
+
+    >>> inf = np.inf
+    >>> found = signs(np.array([0, 0, 0, 0.5, inf]), np.array([1, 1, 0.2, 1, 0.0]), np.array([0, 0.3, 0, 0, 0]), inf)
+    >>> [REASONS[i] for i in found]
+    ['none', 'near', 'weak', 'gap', 'new']
+    """
+    found = np.where(touching > TOUCH, NEAR, NONE)
+    found = np.where(kept < MOVED, WEAK, found)
+    found = np.where(away > AWAY, GAP, found)
+    return np.where(away > LOST, CUT if since_cut <= AFTER else NEW, found)
+
+
+def clean(
+    boxes: Array, scores: Any, landmarks: Any, covered: Array, *, score: float, overlap: float, height: float
+) -> Bools:
+    """Which faces ``[k]`` are fit to be recognised: sure, not ``covered`` ``[k]`` by others, and tall
+    enough, with landmarks."""
+    tall = boxes[:, 3] - boxes[:, 1] >= height
+    known = np.isfinite(landmarks).all(axis=(1, 2))
+    return np.asarray((scores >= score) & (covered < overlap) & tall & known)

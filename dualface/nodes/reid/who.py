@@ -1,0 +1,290 @@
+"""Which person each track shows: doubt raised by the gate, settled by votes of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from dualface.graph.types import Floats
+from dualface.nodes.reid import gate
+from dualface.nodes.reid.gallery import Gallery
+from dualface.nodes.reid.gate import CHECK, CUT, LOST, NEAR, NEW, NONE, REASONS, Array
+from dualface.nodes.reid.ledger import Ledger
+from dualface.nodes.reid.watch import RETRY, SETTLE, STRANGER, TRIES, Vote, Watch
+from dualface.nodes.track.assign import hungarian
+
+FAR = 1.2  # of the limit: a face further from everybody is nobody's who is known
+MARGIN = 0.2  # of the limit: by so much the next person is to be further away
+LONG = 1.0  # seconds together after which those who stay near each other are recognised all the same
+
+Embed = Callable[[Sequence[int]], Floats]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The options of `reid/conditional` that decide; see there."""
+
+    policy: Literal["conditional", "always", "new"]
+    limit: float
+    every: float
+    score: float
+    overlap: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A track that turned out to be somebody else, from ``frame`` on, which was known at ``decided``."""
+
+    frame: int
+    decided: int
+    track: int
+    was: int
+    is_: int
+    answered: int  # frames that were answered wrongly
+
+
+class Who:
+    """Follows tracks frame by frame and keeps `Ledger` up to date."""
+
+    def __init__(self, rules: Rules, gallery: Gallery) -> None:
+        self.rules, self.gallery, self.ledger = rules, gallery, Ledger()
+        self.watches: dict[int, Watch] = {}
+        self.next_person = 0
+        self.cut_at = -np.inf
+        self.asked = dict.fromkeys(REASONS[1:], 0)
+        self.swaps: list[Swap] = []
+        self.recognised = 0
+
+    def fresh(self) -> int:
+        """A number for somebody who was not met before."""
+        self.next_person += 1
+        return self.next_person - 1
+
+    def see(
+        self, frame: int, now: float, cut: bool, ids: list[int], boxes: Array, scores: Any, landmarks: Any,
+        embed: Embed,
+    ) -> int:  # fmt: skip
+        """The next frame's tracks; returns how many faces were recognised. ``embed`` gives the numbers of
+        the faces at these places."""
+        if cut:
+            self._part(now)
+        found = scores > 0
+        covered = self._doubt(frame, now, ids, boxes, found)
+        fit = gate.clean(
+            boxes, scores, landmarks, covered,
+            score=self.rules.score, overlap=self.rules.overlap, height=self.rules.height,
+        )  # fmt: skip
+        wanted = [i for i in np.flatnonzero(fit).tolist() if self._wanted(self.watches[ids[i]], now)]
+        if wanted:
+            here = [self.watches[track] for track, there in zip(ids, found, strict=True) if there]
+            asked = [self.watches[ids[i]] for i in wanted]
+            self._judge(frame, now, asked, here, embed(wanted), scores[wanted])
+            self.recognised += len(wanted)
+        self._drop(now, set(ids))
+        return len(wanted)
+
+    def _part(self, now: float) -> None:
+        """A scene begins: no track goes on."""
+        for watch in self.watches.values():
+            self.lean(watch)
+        self.watches, self.cut_at = {}, now
+
+    def _doubt(self, frame: int, now: float, ids: list[int], boxes: Array, found: Any) -> Array:
+        """Raise questions; returns the share of each face that others cover."""
+        away, kept = np.full(len(ids), np.inf), np.zeros(len(ids))
+        touching, covered = np.zeros(len(ids)), np.zeros(len(ids))
+        lost = [w for w in self.watches.values() if w.track not in ids and now - w.found <= LOST]
+        if len(ids) + len(lost) > 1 and len(ids):
+            iou, share = gate.overlaps(boxes, np.array([*boxes.tolist(), *(w.box for w in lost)]))
+            np.fill_diagonal(iou, 0.0)
+            np.fill_diagonal(share, 0.0)
+            touching, covered = iou.max(1), share[:, : len(ids)].max(1)
+        for i, track in enumerate(ids):
+            if (watch := self.watches.get(track)) is not None:
+                away[i] = now - watch.found
+                kept[i] = _kept(boxes[i].tolist(), watch.box)
+        signs = gate.signs(away, kept, touching, now - self.cut_at).tolist()
+        for i, (track, sign) in enumerate(zip(ids, signs, strict=True)):
+            box = tuple(boxes[i].tolist())
+            watch = self.watches.get(track)
+            if watch is None or sign >= CUT:
+                watch = self.watches[track] = Watch(track, self.fresh(), frame, box, now)
+                self.ledger.write(track, frame, watch.person)
+            if sign > NONE:
+                self._raise(watch, sign, now)
+            risk = 1 - kept[i] + touching[i]
+            if sign < CUT and risk >= watch.risk:
+                watch.risk, watch.moment = risk, frame
+            watch.box = box
+            if found[i]:
+                watch.found = now
+        return covered
+
+    def _raise(self, watch: Watch, sign: int, now: float) -> None:
+        if self.rules.policy == "new" and sign < CUT:
+            return
+        if sign == NEAR:
+            # One question an encounter: asked when they have parted, or after a while together.
+            together, watch.touched = now - watch.touched <= 2 * SETTLE, now
+            if together and watch.doubted:
+                if now - watch.since < LONG:
+                    watch.due = max(watch.due, now + SETTLE)
+                return
+            if together and watch.sure > now - LONG * 2 ** min(watch.calm, 2):
+                return
+        if watch.ask(sign, now, SETTLE if sign < CUT else 0.0):
+            self.asked[REASONS[sign]] += 1
+
+    def _wanted(self, watch: Watch, now: float) -> bool:
+        if self.rules.policy == "always":
+            return True
+        if self.rules.policy == "new" and not watch.doubted:
+            return False
+        return now >= watch.due - 1e-6
+
+    def _judge(
+        self, frame: int, now: float, asked: list[Watch], here: list[Watch], faces: Floats, scores: Any
+    ) -> None:
+        """Whom do these faces show? Only who is not surely somewhere else comes into question, and
+        nobody twice."""
+        taken = {w.person: w for w in here if not w.doubted}
+        known = [p for p in self.gallery.faces]
+        apart = self.gallery.distances(faces, known)
+        claims = apart.copy()
+        for row, watch in enumerate(asked):
+            for column, person in enumerate(known):
+                if person != watch.person and person in taken:
+                    claims[row, column] = np.inf
+        limit, far = self.rules.limit, FAR * self.rules.limit
+        nobody = np.full((len(asked), len(asked)), far)
+        picks = dict(hungarian(np.minimum(np.concatenate([claims, nobody], 1), 10 * far).tolist()))
+        for row, watch in enumerate(asked):
+            column = picks[row]
+            person = known[column] if column < len(known) else None
+            vote = self._opinion(watch, person, known, claims[row], apart[row], taken, now)
+            self._take(frame, now, watch, Vote(now, vote, float(scores[row]), faces[row]), claims[row], known, here)
+
+    def _opinion(
+        self, watch: Watch, person: int | None, known: list[int], claims: Array, apart: Array,
+        taken: dict[int, Watch], now: float,
+    ) -> int | None:  # fmt: skip
+        limit, far, margin = self.rules.limit, FAR * self.rules.limit, MARGIN * self.rules.limit
+        own = float(claims[known.index(watch.person)]) if watch.person in known else np.inf
+        others = [d for p, d in zip(known, claims.tolist(), strict=True) if p not in (person, watch.person)]
+        if person is None:
+            nearest = min(claims.tolist(), default=np.inf)
+            if nearest >= far:
+                self._challenge(watch, known, apart, own, taken, now)
+                return STRANGER
+            return None
+        mine = float(claims[known.index(person)])
+        if person == watch.person:
+            return person if mine < limit or mine + margin < min(others, default=np.inf) else None
+        clear = mine + margin < min(own, *others, np.inf)
+        return person if mine < limit and clear else None
+
+    def _challenge(
+        self, watch: Watch, known: list[int], apart: Array, own: float, taken: dict[int, Watch], now: float
+    ) -> None:
+        """Who looks like somebody who is surely elsewhere casts doubt on that."""
+        column = int(np.argmin(apart)) if len(apart) else -1
+        if column < 0 or apart[column] >= min(self.rules.limit, own):
+            return
+        holder = taken.get(known[column])
+        if holder is not None and holder is not watch and holder.sure < now - 1.0:
+            holder.due = min(holder.due, now)
+
+    def _take(
+        self, frame: int, now: float, watch: Watch, vote: Vote, claims: Array, known: list[int],
+        here: list[Watch],
+    ) -> None:  # fmt: skip
+        """A vote is heard; where it settles the question, the ledger is written."""
+        rules = self.rules
+        if watch.reason == NONE:
+            watch.reason = CHECK
+            self.asked["check"] += 1
+        if vote.person == watch.person:
+            if watch.reason == CHECK:
+                self._learn(watch.person, vote.face, claims, known)
+            watch.settle(now, rules.every)
+            return
+        agreed = watch.hear(vote, FAR * rules.limit)
+        if not agreed and (len(watch.votes) < TRIES or now - watch.votes[0].seconds < TRIES * RETRY):
+            return
+        if not agreed:  # nothing came of it
+            if watch.person not in self.gallery.faces:
+                self._meet(watch, watch.votes, here)
+            watch.settle(now, rules.every)
+            return
+        person = vote.person
+        assert person is not None
+        if person == STRANGER:
+            if watch.person in self.gallery.faces:
+                person = self.fresh()
+                self.rename(watch, person, frame, here)
+            self._meet(watch, agreed, here)
+        else:
+            self.rename(watch, person, frame, here)
+        watch.settle(now, rules.every)
+
+    def _meet(self, watch: Watch, votes: list[Vote], here: list[Watch]) -> None:
+        best = sorted(votes, key=lambda v: -v.score)
+        self.gallery.add(watch.person, [v.face for v in best], {w.person for w in here})
+
+    def _learn(self, person: int, face: Floats, claims: Array, known: list[int]) -> None:
+        """Only from faces that nobody doubts and that are much nearer to this person than to others."""
+        mine = float(claims[known.index(person)])
+        others = min((d for p, d in zip(known, claims.tolist(), strict=True) if p != person), default=np.inf)
+        if mine < self.rules.limit and mine + MARGIN * self.rules.limit < others:
+            self.gallery.feed(person, face)
+
+    def rename(self, watch: Watch, person: int, frame: int, here: list[Watch]) -> None:
+        """The track is ``person``, since the moment it was likeliest exchanged. Whoever is held for that
+        person beside it is not; they have changed places where that can be."""
+        first = max(watch.moment, self.ledger.answered)
+        was = watch.person
+        if was in self.gallery.faces:
+            answered = max(0, self.ledger.answered - watch.moment)
+            self.swaps.append(Swap(watch.moment, frame, watch.track, was, person, answered))
+        watch.person = person
+        self.ledger.write(watch.track, first, person)
+        for other in here:
+            if other is not watch and other.person == person:
+                other.person = was if was in self.gallery.faces else self.fresh()
+                since = max(min(other.moment, frame), self.ledger.answered)
+                self.ledger.write(other.track, since, other.person)
+
+    def lean(self, watch: Watch) -> None:
+        """The track has to be answered before its question is settled: take the last vote's word."""
+        vote = next((v for v in reversed(watch.votes) if v.person is not None), None)
+        if vote is None or vote.person in (STRANGER, watch.person):
+            return
+        assert vote.person is not None
+        if any(w.person == vote.person and w.found >= watch.found - 1e-6 for w in self.watches.values()):
+            return
+        watch.person = vote.person
+        self.ledger.write(watch.track, max(watch.moment, self.ledger.answered), vote.person)
+
+    def due_answer(self, until: int) -> None:
+        """Frames before ``until`` are about to be answered."""
+        for watch in self.watches.values():
+            if watch.votes and watch.moment < until:
+                self.lean(watch)
+
+    def _drop(self, now: float, present: set[int]) -> None:
+        for watch in [w for w in self.watches.values() if w.track not in present and now - w.found > LOST]:
+            self.lean(watch)
+            del self.watches[watch.track]
+
+
+def _kept(a: Sequence[float], b: Sequence[float]) -> float:
+    """IoU of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return float(width * height / max(areas - width * height, 1e-9))
