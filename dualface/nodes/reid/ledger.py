@@ -34,6 +34,11 @@ class Ledger:
         entries = self.entries[track]
         return next((person for first, person in reversed(entries) if first <= frame), entries[0][1])
 
+    def unite(self, person: int, other: int) -> None:
+        """``person`` was ``other`` all along."""
+        for entries in self.entries.values():
+            entries[:] = [(first, other if who == person else who) for first, who in entries]
+
     def answer(self, frame: int, alive: set[int]) -> None:
         """Frames before ``frame`` are answered; forget what only they needed, and tracks that are
         not ``alive``."""

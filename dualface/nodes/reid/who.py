@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +18,8 @@ from dualface.nodes.reid.watch import RETRY, SETTLE, STRANGER, TRIES, Vote, Watc
 from dualface.nodes.track.assign import hungarian
 
 FAR = 1.2  # of the limit: a face further from everybody is nobody's who is known
+SEVERAL = 1.1  # of the limit, for the mean of several looks at a face, which is steadier than one
+ALIKE = 0.9  # of the limit: two who are never seen together, and whose means are nearer, are one
 MARGIN = 0.2  # of the limit: by so much the next person is to be further away
 LONG = 1.0  # seconds together after which those who stay near each other are recognised all the same
 
@@ -58,6 +61,7 @@ class Who:
         self.asked = dict.fromkeys(REASONS[1:], 0)
         self.swaps: list[Swap] = []
         self.recognised = 0
+        self.together: set[tuple[int, int]] = set()  # persons that are two, the smaller number first
 
     def fresh(self) -> int:
         """A number for somebody who was not met before."""
@@ -84,6 +88,8 @@ class Who:
             asked = [self.watches[ids[i]] for i in wanted]
             self._judge(frame, now, asked, here, embed(wanted), scores[wanted])
             self.recognised += len(wanted)
+        sure = sorted(w.person for i, t in enumerate(ids) if found[i] and not (w := self.watches[t]).doubted)
+        self.together.update(combinations(sure, 2))
         self._drop(now, set(ids))
         return len(wanted)
 
@@ -153,7 +159,9 @@ class Who:
         nobody twice."""
         taken = {w.person: w for w in here if not w.doubted}
         known = [p for p in self.gallery.faces]
-        apart = self.gallery.distances(faces, known)
+        # The mean of what was seen of a face since it is in doubt; one sample says less.
+        means = [np.mean([*(v.face for v in w.votes), face], axis=0) for w, face in zip(asked, faces, strict=True)]
+        apart = self.gallery.distances(np.array(means, np.float32), known)
         claims = apart.copy()
         for row, watch in enumerate(asked):
             for column, person in enumerate(known):
@@ -173,6 +181,7 @@ class Who:
         taken: dict[int, Watch], now: float,
     ) -> int | None:  # fmt: skip
         limit, far, margin = self.rules.limit, FAR * self.rules.limit, MARGIN * self.rules.limit
+        limit *= SEVERAL if watch.votes else 1.0
         own = float(claims[known.index(watch.person)]) if watch.person in known else np.inf
         others = [d for p, d in zip(known, claims.tolist(), strict=True) if p not in (person, watch.person)]
         if person is None:
@@ -215,13 +224,12 @@ class Who:
         agreed = watch.hear(vote, FAR * rules.limit)
         if not agreed and (len(watch.votes) < TRIES or now - watch.votes[0].seconds < TRIES * RETRY):
             return
-        if not agreed:  # nothing came of it
+        person = vote.person if agreed else self._nearest(watch, claims, known)
+        if person is None:  # nothing came of it
             if watch.person not in self.gallery.faces:
                 self._meet(watch, watch.votes, here)
             watch.settle(now, rules.every)
             return
-        person = vote.person
-        assert person is not None
         if person == STRANGER:
             if watch.person in self.gallery.faces:
                 person = self.fresh()
@@ -231,9 +239,18 @@ class Who:
             self.rename(watch, person, frame, here)
         watch.settle(now, rules.every)
 
+    def _nearest(self, watch: Watch, claims: Array, known: list[int]) -> int | None:
+        """Whom a face that was looked at again and again is most like, if that is clear."""
+        near = sorted((d, p) for p, d in zip(known, claims.tolist(), strict=True))
+        clear = near and near[0][0] < FAR * self.rules.limit
+        if not clear or (len(near) > 1 and near[1][0] < near[0][0] + MARGIN * self.rules.limit):
+            return None
+        return near[0][1] if near[0][1] != watch.person else None
+
     def _meet(self, watch: Watch, votes: list[Vote], here: list[Watch]) -> None:
         best = sorted(votes, key=lambda v: -v.score)
         self.gallery.add(watch.person, [v.face for v in best], {w.person for w in here})
+        self._unite(watch.person)
 
     def _learn(self, person: int, face: Floats, claims: Array, known: list[int]) -> None:
         """Only from faces that nobody doubts and that are much nearer to this person than to others."""
@@ -241,6 +258,25 @@ class Who:
         others = min((d for p, d in zip(known, claims.tolist(), strict=True) if p != person), default=np.inf)
         if mine < self.rules.limit and mine + MARGIN * self.rules.limit < others:
             self.gallery.feed(person, face)
+            self._unite(person)
+
+    def _unite(self, person: int) -> None:
+        """Two numbers that were never seen together and look the same are one person: the older."""
+        faces = self.gallery.faces
+        if person not in faces:
+            return
+        for other in [p for p in faces if p != person and (min(p, person), max(p, person)) not in self.together]:
+            if float(np.linalg.norm(faces[other].mean - faces[person].mean)) < ALIKE * self.rules.limit:
+                old, new = sorted((person, other))
+                if new in self.gallery.fixed:
+                    continue
+                del faces[new]
+                self.ledger.unite(new, old)
+                self.together |= {(min(a, old), max(a, old)) for pair in self.together if new in pair for a in pair if a != new}
+                for watch in self.watches.values():
+                    if watch.person == new:
+                        watch.person = old
+                return
 
     def rename(self, watch: Watch, person: int, frame: int, here: list[Watch]) -> None:
         """The track is ``person``, since the moment it was likeliest exchanged. Whoever is held for that
