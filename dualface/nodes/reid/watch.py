@@ -37,7 +37,7 @@ class Watch:
     moment: int
     box: tuple[float, float, float, float]
     found: float  # when it was last found, in seconds
-    risk: float = 0.0
+    risk: float = np.inf  # of a track that begins nothing is known
     reason: int = NONE
     since: float = 0.0
     due: float = 0.0

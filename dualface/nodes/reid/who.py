@@ -118,7 +118,8 @@ class Who:
             box = tuple(boxes[i].tolist())
             watch = self.watches.get(track)
             if watch is None or sign >= CUT:
-                watch = self.watches[track] = Watch(track, self.fresh(), frame, box, now)
+                heir = self._heir(boxes[i].tolist(), sign, now, ids, lost)
+                watch = self.watches[track] = Watch(track, heir, frame, box, now)
                 self.ledger.write(track, frame, watch.person)
             if sign > NONE:
                 self._raise(watch, sign, now)
@@ -129,6 +130,13 @@ class Who:
             if found[i]:
                 watch.found = now
         return covered
+
+    def _heir(self, box: Sequence[float], sign: int, now: float, ids: list[int], lost: list[Watch]) -> int:
+        """Whom a new track is held for until it is recognised: who was lost near here a moment ago, if that
+        can only be one; else somebody new."""
+        held = {w.person for t in ids if (w := self.watches.get(t)) is not None}
+        near = [w.person for w in lost if w.person not in held and _near(box, w.box)]
+        return near[0] if sign == NEW and len(set(near)) == 1 else self.fresh()
 
     def _raise(self, watch: Watch, sign: int, now: float) -> None:
         if self.rules.policy == "new" and sign < CUT:
@@ -315,6 +323,13 @@ class Who:
         for watch in [w for w in self.watches.values() if w.track not in present and now - w.found > LOST]:
             self.lean(watch)
             del self.watches[watch.track]
+
+
+def _near(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether the middles of two boxes are less than a box apart and the boxes about as large."""
+    tall, their = a[3] - a[1], b[3] - b[1]
+    across, down = a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]
+    return max(abs(across), abs(down)) < tall + their and 0.67 < tall / max(their, 1e-3) < 1.5
 
 
 def _kept(a: Sequence[float], b: Sequence[float]) -> float:
