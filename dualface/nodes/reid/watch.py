@@ -18,10 +18,12 @@ TRIES = 6  # votes in one question
 
 @dataclass(slots=True)
 class Vote:
-    """For ``person`` (or `STRANGER`, or None: it said nothing), by the numbers of a face."""
+    """For ``person`` (or `STRANGER`, or None: it said nothing; ``guess`` is then who it is like, if
+    anybody), by the numbers of a face."""
 
     seconds: float
     person: int | None
+    guess: int | None
     score: float
     face: Floats
 

@@ -150,6 +150,9 @@ class Who:
                 return
             if together and watch.sure > now - LONG * 2 ** min(watch.calm, 2):
                 return
+        if watch.votes:  # they tell of what was before
+            self.lean(watch)
+            watch.risk = 0.0
         if watch.ask(sign, now, SETTLE if sign < CUT else 0.0):
             self.asked[REASONS[sign]] += 1
 
@@ -182,7 +185,11 @@ class Who:
             column = picks[row]
             person = known[column] if column < len(known) else None
             vote = self._opinion(watch, person, known, claims[row], apart[row], taken, now)
-            self._take(frame, now, watch, Vote(now, vote, float(scores[row]), faces[row]), claims[row], known, here)
+            guess = None
+            if len(known) and claims[row].min() < far:
+                guess = known[int(claims[row].argmin())]
+            heard = Vote(now, vote, guess, float(scores[row]), faces[row])
+            self._take(frame, now, watch, heard, claims[row], known, here)
 
     def _opinion(
         self, watch: Watch, person: int | None, known: list[int], claims: Array, apart: Array,
@@ -303,15 +310,20 @@ class Who:
                 self.ledger.write(other.track, since, other.person)
 
     def lean(self, watch: Watch) -> None:
-        """The track has to be answered before its question is settled: take the last vote's word."""
-        vote = next((v for v in reversed(watch.votes) if v.person is not None), None)
-        if vote is None or vote.person in (STRANGER, watch.person):
+        """The track has to be answered before its question is settled: take the votes so far at their
+        word."""
+        if not watch.votes:
             return
-        assert vote.person is not None
-        if any(w.person == vote.person and w.found >= watch.found - 1e-6 for w in self.watches.values()):
+        last = next((v for v in reversed(watch.votes) if v.person is not None), watch.votes[-1])
+        person = last.guess if last.person is None else last.person
+        if person == STRANGER and watch.person not in self.gallery.faces:
+            self._meet(watch, watch.votes, [])
+        if person is None or person in (STRANGER, watch.person):
             return
-        watch.person = vote.person
-        self.ledger.write(watch.track, max(watch.moment, self.ledger.answered), vote.person)
+        if any(w.person == person and w.found >= watch.found - 1e-6 for w in self.watches.values()):
+            return
+        watch.person = person
+        self.ledger.write(watch.track, max(watch.moment, self.ledger.answered), person)
 
     def due_answer(self, until: int) -> None:
         """Frames before ``until`` are about to be answered."""
@@ -320,9 +332,12 @@ class Who:
                 self.lean(watch)
 
     def _drop(self, now: float, present: set[int]) -> None:
-        for watch in [w for w in self.watches.values() if w.track not in present and now - w.found > LOST]:
-            self.lean(watch)
-            del self.watches[watch.track]
+        for watch in [w for w in self.watches.values() if w.track not in present]:
+            if watch.votes:
+                self.lean(watch)
+                watch.votes = []
+            if now - watch.found > LOST:
+                del self.watches[watch.track]
 
 
 def _near(a: Sequence[float], b: Sequence[float]) -> bool:
