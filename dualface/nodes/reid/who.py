@@ -19,6 +19,7 @@ from dualface.nodes.track.assign import hungarian
 
 FAR = 1.2  # of the limit: a face further from everybody is nobody's who is known
 SEVERAL = 1.1  # of the limit, for the mean of several looks at a face, which is steadier than one
+BESIDE = 0.2  # of the frames in question may show the same person under another track, who blinked
 ALIKE = 0.9  # of the limit: two who are never seen together, and whose means are nearer, are one
 MARGIN = 0.2  # of the limit: by so much the next person is to be further away
 LONG = 1.0  # seconds together after which those who stay near each other are recognised all the same
@@ -58,6 +59,8 @@ class Who:
         self.watches: dict[int, Watch] = {}
         self.next_person = 0
         self.cut_at = -np.inf
+        self.frame = 0
+        self.found: dict[int, list[int]] = {}  # the tracks that were found, in frames not yet answered
         self.asked = dict.fromkeys(REASONS[1:], 0)
         self.swaps: list[Swap] = []
         self.recognised = 0
@@ -74,9 +77,11 @@ class Who:
     ) -> int:  # fmt: skip
         """The next frame's tracks; returns how many faces were recognised. ``embed`` gives the numbers of
         the faces at these places."""
+        self.frame = frame
         if cut:
             self._part(now)
         found = scores > 0
+        self.found[frame] = [track for track, there in zip(ids, found.tolist(), strict=True) if there]
         covered = self._doubt(frame, now, ids, boxes, found)
         fit = gate.clean(
             boxes, scores, landmarks, covered,
@@ -96,7 +101,7 @@ class Who:
     def _part(self, now: float) -> None:
         """A scene begins: no track goes on."""
         for watch in self.watches.values():
-            self.lean(watch)
+            self.lean(watch, self.frame)
         self.watches, self.cut_at = {}, now
 
     def _doubt(self, frame: int, now: float, ids: list[int], boxes: Array, found: Any) -> Array:
@@ -151,7 +156,7 @@ class Who:
             if together and watch.sure > now - LONG * 2 ** min(watch.calm, 2):
                 return
         if watch.votes:  # they tell of what was before
-            self.lean(watch)
+            self.lean(watch, self.frame)
             watch.risk = 0.0
         if watch.ask(sign, now, SETTLE if sign < CUT else 0.0):
             self.asked[REASONS[sign]] += 1
@@ -309,32 +314,38 @@ class Who:
                 since = max(min(other.moment, frame), self.ledger.answered)
                 self.ledger.write(other.track, since, other.person)
 
-    def lean(self, watch: Watch) -> None:
+    def lean(self, watch: Watch, until: int) -> None:
         """The track has to be answered before its question is settled: take the votes so far at their
-        word."""
+        word, for the frames before ``until``. It stays that person unless another is that one now."""
         if not watch.votes:
             return
         last = next((v for v in reversed(watch.votes) if v.person is not None), watch.votes[-1])
         person = last.guess if last.person is None else last.person
         if person == STRANGER and watch.person not in self.gallery.faces:
             self._meet(watch, watch.votes, [])
-        if person is None or person in (STRANGER, watch.person):
+        first = max(watch.moment, self.ledger.answered)
+        if person is None or person in (STRANGER, watch.person) or first >= until:
             return
-        if any(w.person == person and w.found >= watch.found - 1e-6 for w in self.watches.values()):
+        frames = [f for f in range(first, until) if watch.track in self.found.get(f, ())]
+        beside = sum(any(self.ledger.read(t, f) == person for t in self.found[f] if t != watch.track) for f in frames)
+        if beside > BESIDE * len(frames):
             return
-        watch.person = person
-        self.ledger.write(watch.track, max(watch.moment, self.ledger.answered), person)
+        self.ledger.write(watch.track, first, person)
+        if any(w is not watch and w.person == person and w.found > watch.found - 1e-6 for w in self.watches.values()):
+            self.ledger.write(watch.track, until, watch.person)
+        else:
+            watch.person = person
 
     def due_answer(self, until: int) -> None:
         """Frames before ``until`` are about to be answered."""
         for watch in self.watches.values():
             if watch.votes and watch.moment < until:
-                self.lean(watch)
+                self.lean(watch, self.frame + 1)
 
     def _drop(self, now: float, present: set[int]) -> None:
         for watch in [w for w in self.watches.values() if w.track not in present]:
             if watch.votes:
-                self.lean(watch)
+                self.lean(watch, self.frame)
                 watch.votes = []
             if now - watch.found > LOST:
                 del self.watches[watch.track]
