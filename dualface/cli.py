@@ -17,8 +17,8 @@ from dualface.guard import typed_problem
 from dualface.sentences import no_choice
 from dualface.settings import GROUPS, keys
 
-PATHS = ("input", "input_list", "output")
-NAMES = ("action", "format", "kind", "model", "target", "bench", "objective")
+PATHS = ("input", "input_list", "output", "people.left", "people.right")
+NAMES = ("action", "format", "kind", "model", "target", "bench", "objective", "people.sides")
 _OVERRIDE = re.compile(r"^(?P<sign>~|\+{0,2})(?P<key>[^=]*?)(?:=(?P<value>.*))?$", re.DOTALL)
 _PLAIN = re.compile(r"(?!null$)[A-Za-z0-9_./-]*")
 _FUNCTION = re.compile(r"\w+\(.*\)", re.DOTALL)  # of Hydra's grammar, such as choice(a,b)

@@ -33,6 +33,10 @@ class Settings:
     bench: str = _key("", "with action=bench: which benchmark")
     refresh: bool = _key(False, "with action=hw: probe this machine again")
     protocols: list[str] = _key(["file"], "how inputs may be opened: file, http, https")
+    people: dict[str, Any] = _key(
+        {"left": None, "right": None, "sides": "person"},
+        "who gets which tile: photos people.left=, people.right=; people.sides=person or position",
+    )
     quiet: bool = _key(False, "no progress, only warnings and failures")
     debug: bool = _key(False, "show tracebacks")
     graph: dict[str, Any] = _key({}, "the graph: a config group")

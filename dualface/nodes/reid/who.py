@@ -54,10 +54,11 @@ class Swap:
 class Who:
     """Follows tracks frame by frame and keeps `Ledger` up to date."""
 
-    def __init__(self, rules: Rules, gallery: Gallery) -> None:
+    def __init__(self, rules: Rules, gallery: Gallery, enrolled: int = 0) -> None:
         self.rules, self.gallery, self.ledger = rules, gallery, Ledger()
         self.watches: dict[int, Watch] = {}
-        self.next_person = 0
+        self.next_person = enrolled
+        self.united: list[tuple[int, int]] = []  # persons who were others all along
         self.cut_at = -np.inf
         self.frame = 0
         self.found: dict[int, list[int]] = {}  # the tracks that were found, in frames not yet answered
@@ -292,6 +293,7 @@ class Who:
                     continue
                 del faces[new]
                 self.ledger.unite(new, old)
+                self.united.append((new, old))
                 self.together |= {(min(a, old), max(a, old)) for pair in self.together if new in pair for a in pair if a != new}
                 for watch in self.watches.values():
                     if watch.person == new:
@@ -341,6 +343,11 @@ class Who:
         for watch in self.watches.values():
             if watch.votes and watch.moment < until:
                 self.lean(watch, self.frame + 1)
+
+    def answered(self, frame: int, alive: set[int]) -> None:
+        """Frames before ``frame`` are answered; after them there are ``alive`` tracks."""
+        self.ledger.answer(frame, alive | set(self.watches))
+        self.found = {f: tracks for f, tracks in self.found.items() if f >= frame}
 
     def _drop(self, now: float, present: set[int]) -> None:
         for watch in [w for w in self.watches.values() if w.track not in present]:

@@ -1,0 +1,169 @@
+"""reid/conditional: people are recognised by their faces, but only when there is doubt about who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
+from dualface.graph.registry import node
+from dualface.graph.types import NO_SIDE, NV12, Cuts, Floats, Frames, Layout, M, Memory, People, Tracks, spans
+from dualface.nodes.layout import SIDE_BY_SIDE
+from dualface.nodes.reid.answers import Answers
+from dualface.nodes.reid.embed import MODEL, Embedder
+from dualface.nodes.reid.gallery import Gallery
+from dualface.nodes.reid.told import told
+from dualface.nodes.reid.who import Rules, Who
+
+PACKAGES = ("onnxruntime", "cv2")
+WEIGHTS = "face_recognition_models"
+
+
+@dataclass
+class ConditionalConfig(NodeConfig):
+    """Faces are recognised at risk only, and sides are people's own."""
+
+    layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # its tiles are the sides
+    left: str | None = None  # a photo of the person who gets the first tile
+    right: str | None = None  # a photo of the person who gets the second tile
+    sides: Literal["person", "position"] = "person"  # what a side is bound to
+    policy: Literal["conditional", "always", "new"] = (
+        "conditional"  # recognise at risk, every clean face, or new tracks only
+    )
+    window: int = 30  # frames of future that an answer waits for, to be right from the first
+    every: float = 2.0  # seconds until a face that nobody doubts is checked; up to four times as long later
+    model: str = MODEL  # the descriptor of the network that recognises
+    score: float = 0.7  # recognise faces at or above this confidence, 0..1
+    overlap: float = 0.15  # of which others cover less than this share, 0..1
+    height: float = 24.0  # and whose box is at least so many pixels high
+    most: int = 8  # people who are told apart
+    margin: float = 1.5  # somebody else gets a person's tile after having been seen so many times as much
+    reserve: float = 1.0  # seconds that a tile is kept for its person, before it is lent to somebody else
+    smallest: float = 0.4  # ignore faces below this share of the largest one's height, 0..1
+
+    def __post_init__(self) -> None:
+        for name in ("score", "overlap", "smallest"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name):g}; it goes from 0 to 1")
+        for name in ("window", "height", "reserve"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name):g}; it is 0 or more")
+        if self.every <= 0:
+            raise ValueError(f"every is {self.every:g}; it is more than 0 seconds")
+        if self.most < 2:
+            raise ValueError(f"most is {self.most}; it is at least 2")
+        if self.margin < 1:
+            raise ValueError(f"margin is {self.margin:g}; it is at least 1")
+
+    @property
+    def photos(self) -> dict[int, str]:
+        """The enrolled people's photos, by tile."""
+        return {tile: photo for tile, photo in enumerate((self.left, self.right)) if photo}
+
+
+@node("reid/conditional", rank=40)
+class Conditional(Node[ConditionalConfig]):
+    """Tells people apart by their faces, at next to no cost while nothing is in doubt."""
+
+    def __init__(self, config: ConditionalConfig) -> None:
+        super().__init__(config)
+        self._embedder = Embedder(config.model)
+        self._owed: list[tuple[Tracks, Cuts]] = []
+        self._seen = 0  # frames
+        self._enrolled = not config.photos
+
+    @staticmethod
+    def needs(config: ConditionalConfig, memory: Memory) -> Needs:
+        packages = (*PACKAGES, WEIGHTS) if config.model == MODEL else PACKAGES
+        if memory is Memory.CUDA:
+            # Pictures stay where they are, but for those in which somebody is recognised.
+            return Needs(packages=(*packages, "cupy"), threads=0.3)
+        return Needs(packages=packages, threads=0.3)
+
+    @staticmethod
+    def lookahead(config: ConditionalConfig) -> int:
+        return config.window
+
+    @staticmethod
+    def state(config: ConditionalConfig) -> State:
+        return Unbounded()
+
+    def open(self, context: Context) -> None:
+        self._context, config = context, self.config
+        limit = 0.5
+        rules = Rules(config.policy, limit, config.every, config.score, config.overlap, config.height)
+        self._who = Who(rules, Gallery(limit, config.most), enrolled=len(config.photos))
+        self._answers = Answers(config, self._who, context.job.video.display_size)
+
+    def process(self, frames: Frames[NV12, M], tracks: Tracks, cuts: Cuts) -> People | None:
+        for i, span in enumerate(spans(tracks.counts)):
+            self._see(frames, i, tracks, span, cuts)
+        self._owed.append((tracks, cuts))
+        waiting = sum(len(t) for t, _ in self._owed)
+        enough = waiting - len(self._owed[0][0]) >= self.config.window
+        return self._answer() if enough else None
+
+    def finish(self) -> Iterator[People]:
+        while self._owed:
+            yield self._answer()
+
+    def close(self) -> None:
+        self._embedder.close()
+
+    def _see(self, frames: Frames[NV12, M], i: int, tracks: Tracks, span: slice, cuts: Cuts) -> None:
+        """Follow the tracks of one frame; its picture is looked at only where a face is wanted."""
+        landmarks, scores = tracks.landmarks[span], tracks.scores[span]
+
+        def embed(wanted: list[int]) -> Floats:
+            self._enrol()
+            return self._embedder.embed(self._picture(frames, i), frames.video, landmarks[wanted])
+
+        recognised = self._who.see(
+            self._seen, float(cuts.seconds[i]), bool(cuts.flags[i]), tracks.ids[span].tolist(),
+            tracks.boxes[span].astype(np.float64), scores, landmarks, embed,
+        )  # fmt: skip
+        self._seen += 1
+        count = self._context.count
+        count("faces_seen", int((scores > 0).sum()))
+        count("faces_recognised", recognised)
+        count("frames_with_reid", int(recognised > 0))
+        if not span.stop > span.start:
+            count("frames_without_face", 1)
+
+    def _picture(self, frames: Frames[NV12, M], i: int) -> Any:
+        """One picture, in the host's memory."""
+        if isinstance(frames.data, np.ndarray):
+            return frames.data[i]
+        from dualface.hw.cuda import on
+
+        assert self._context.device is not None
+        with on(self._context.device) as stream:
+            picture = frames.data[i].get(stream=stream)
+        self._context.count("device_to_host_bytes", picture.nbytes)
+        return picture
+
+    def _enrol(self) -> None:
+        """Get to know the people in the photos, once, before the first face is recognised."""
+        if self._enrolled:
+            return
+        from dualface.nodes.reid import portrait
+
+        for person, photo in enumerate(self.config.photos.values()):
+            face = self._embedder.embed(*portrait.read(photo))
+            self._who.gallery.add(person, [*face], set())
+            self._who.gallery.fixed.add(person)
+        self._enrolled = True
+
+    def _answer(self) -> People:
+        tracks, cuts = self._owed[0]
+        persons, sides = self._answers.give(self._owed)
+        self._owed.pop(0)
+        for name, value in told(self._who, self._answers).items():
+            self._context.report(name, value)
+        return People(
+            tracks.counts, tracks.boxes, tracks.scores, tracks.landmarks, tracks.ids,
+            np.array(persons, np.int64), np.array(sides, np.int64),
+        )  # fmt: skip
