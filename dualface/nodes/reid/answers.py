@@ -76,7 +76,9 @@ class Answers:
         self.frame += count
         alive = {int(track) for tracks, _ in owed[1:] for track in tracks.ids}
         self.who.answered(self.frame, alive)
-        self.spare = {track: person for track, person in self.spare.items() if track in self.who.ledger.entries}
+        self.spare = {
+            track: person for track, person in self.spare.items() if track in self.who.ledger.entries
+        }
         return persons, sides
 
     def _tiles(self, row: Row, ahead: list[Row], now: float, cut: bool) -> dict[int, int]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
-from dualface.graph.types import NO_SIDE, NV12, Cuts, Floats, Frames, Layout, M, Memory, People, Tracks, spans
+from dualface.graph.types import NV12, Cuts, Floats, Frames, Layout, M, Memory, People, Tracks, spans
 from dualface.nodes.layout import SIDE_BY_SIDE
+from dualface.nodes.reid import kept
 from dualface.nodes.reid.answers import Answers
 from dualface.nodes.reid.embed import MODEL, Embedder
 from dualface.nodes.reid.gallery import Gallery
@@ -20,6 +21,7 @@ from dualface.nodes.reid.who import Rules, Who
 
 PACKAGES = ("onnxruntime", "cv2")
 WEIGHTS = "face_recognition_models"
+TRACKS = ("counts", "boxes", "scores", "landmarks", "ids")
 
 
 @dataclass
@@ -167,3 +169,22 @@ class Conditional(Node[ConditionalConfig]):
             tracks.counts, tracks.boxes, tracks.scores, tracks.landmarks, tracks.ids,
             np.array(persons, np.int64), np.array(sides, np.int64),
         )  # fmt: skip
+
+    def snapshot(self) -> Snapshot:
+        made: dict[str, Any] = {f"who.{key}": value for key, value in kept.snapshot(self._who).items()}
+        made |= {f"answers.{key}": value for key, value in self._answers.snapshot().items()}
+        made["clock"] = np.array([self._seen, self._enrolled, len(self._owed)], np.int64)
+        for i, (tracks, cuts) in enumerate(self._owed):
+            for name in TRACKS:
+                made[f"tracks.{i}.{name}"] = getattr(tracks, name)
+            made[f"cuts.{i}.flags"], made[f"cuts.{i}.seconds"] = cuts.flags, cuts.seconds
+        return made
+
+    def restore(self, snapshot: Snapshot) -> None:
+        kept.restore(self._who, {k[4:]: v for k, v in snapshot.items() if k.startswith("who.")})
+        self._answers.restore({k[8:]: v for k, v in snapshot.items() if k.startswith("answers.")})
+        self._seen, enrolled, owed = snapshot["clock"].tolist()
+        self._enrolled, self._owed = bool(enrolled), []
+        for i in range(owed):
+            tracks = Tracks(*(snapshot[f"tracks.{i}.{name}"] for name in TRACKS))
+            self._owed.append((tracks, Cuts(snapshot[f"cuts.{i}.flags"], snapshot[f"cuts.{i}.seconds"])))

@@ -67,7 +67,11 @@ class Gallery:
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
         made = {f"{person}": np.stack(face.all()) for person, face in self.faces.items()}
-        return {**made, "fixed": np.array(sorted(self.fixed), np.int64), "order": np.array([*self.faces], np.int64)}
+        return {
+            **made,
+            "fixed": np.array(sorted(self.fixed), np.int64),
+            "order": np.array([*self.faces], np.int64),
+        }
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up the state of an earlier `snapshot`."""

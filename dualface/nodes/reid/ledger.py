@@ -51,7 +51,10 @@ class Ledger:
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
         rows = [(track, *entry) for track, entries in self.entries.items() for entry in entries]
-        return {"rows": np.array(rows, np.int64).reshape(-1, 3), "answered": np.array(self.answered, np.int64)}
+        return {
+            "rows": np.array(rows, np.int64).reshape(-1, 3),
+            "answered": np.array(self.answered, np.int64),
+        }
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up the state of an earlier `snapshot`."""

@@ -67,10 +67,16 @@ def _decoded(path: str) -> tuple[Any, Video]:
         raise InputError(f"the photo {path} cannot be read: {reason}") from None
     shrink = min(1.0, LARGEST / max(rgb.shape[:2]))
     width, height = (max(2, int(side * shrink) // 2 * 2) for side in rgb.shape[1::-1])
-    planes = cv2.cvtColor(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2YUV_I420)
-    chroma = planes[height:].reshape(2, height // 2, width // 2).transpose(1, 2, 0).reshape(height // 2, width)
+    planes = cv2.cvtColor(
+        cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2YUV_I420
+    )
+    chroma = (
+        planes[height:].reshape(2, height // 2, width // 2).transpose(1, 2, 0).reshape(height // 2, width)
+    )
     color = Color("tv", "smpte170m")
-    return np.vstack([planes[:height], chroma]), Video(width, height, Fraction(1, 25), rotation=turn, color=color)
+    return np.vstack([planes[:height], chroma]), Video(
+        width, height, Fraction(1, 25), rotation=turn, color=color
+    )
 
 
 def _context(job: Any) -> Context:

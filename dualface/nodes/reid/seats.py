@@ -36,7 +36,9 @@ class Seats:
         self.seen_at = [-np.inf] * tiles  # when the owner was last there, in this scene
         self.theirs = -np.inf  # when one of the enrolled was last there, in this scene
 
-    def step(self, past: Sequence[Row], row: Row, ahead: Sequence[Row], now: float, seconds: float, cut: bool) -> dict[int, int]:
+    def step(
+        self, past: Sequence[Row], row: Row, ahead: Sequence[Row], now: float, seconds: float, cut: bool
+    ) -> dict[int, int]:
         """The tile of each person who gets one in this frame, which is ``seconds`` long; ``past`` and ``ahead``
         are frames around it in its scene."""
         if cut:
@@ -82,7 +84,11 @@ class Seats:
         taken: list[int] = []
         for person in wanting:
             left = [t for t in open_ if t not in taken]
-            tile = min(left, key=lambda t: (self.shown.get(self.owners[t], 0.0) if self.owners[t] >= 0 else -1.0, t), default=None)
+            tile = min(
+                left,
+                key=lambda t: (self.shown.get(self.owners[t], 0.0) if self.owners[t] >= 0 else -1.0, t),
+                default=None,
+            )
             if tile is None:
                 break
             owner = self.owners[tile]
@@ -104,7 +110,9 @@ class Seats:
             return False
         return not self.enrolled or tile not in self.enrolled or now - self.theirs > GRACE
 
-    def _lend(self, row: Row, weights: dict[int, float], free: list[int], window: Sequence[Row]) -> dict[int, int]:
+    def _lend(
+        self, row: Row, weights: dict[int, float], free: list[int], window: Sequence[Row]
+    ) -> dict[int, int]:
         least = self.smallest * max(weights.values(), default=0.0)
         others = [p for p in row if p not in self.owners and weights[p] >= least]
         worth = {p: weights[p] * (self.margin if p in self.lent else 1.0) for p in others}

@@ -177,7 +177,9 @@ class Who:
         taken = {w.person: w for w in here if not w.doubted}
         known = [p for p in self.gallery.faces]
         # The mean of what was seen of a face since it is in doubt; one sample says less.
-        means = [np.mean([*(v.face for v in w.votes), face], axis=0) for w, face in zip(asked, faces, strict=True)]
+        means = [
+            np.mean([*(v.face for v in w.votes), face], axis=0) for w, face in zip(asked, faces, strict=True)
+        ]
         apart = self.gallery.distances(np.array(means, np.float32), known)
         claims = apart.copy()
         for row, watch in enumerate(asked):
@@ -286,7 +288,9 @@ class Who:
         faces = self.gallery.faces
         if person not in faces:
             return
-        for other in [p for p in faces if p != person and (min(p, person), max(p, person)) not in self.together]:
+        for other in [
+            p for p in faces if p != person and (min(p, person), max(p, person)) not in self.together
+        ]:
             if float(np.linalg.norm(faces[other].mean - faces[person].mean)) < ALIKE * self.rules.limit:
                 old, new = sorted((person, other))
                 if new in self.gallery.fixed:
@@ -294,7 +298,13 @@ class Who:
                 del faces[new]
                 self.ledger.unite(new, old)
                 self.united.append((new, old))
-                self.together |= {(min(a, old), max(a, old)) for pair in self.together if new in pair for a in pair if a != new}
+                self.together |= {
+                    (min(a, old), max(a, old))
+                    for pair in self.together
+                    if new in pair
+                    for a in pair
+                    if a != new
+                }
                 for watch in self.watches.values():
                     if watch.person == new:
                         watch.person = old
@@ -329,11 +339,16 @@ class Who:
         if person is None or person in (STRANGER, watch.person) or first >= until:
             return
         frames = [f for f in range(first, until) if watch.track in self.found.get(f, ())]
-        beside = sum(any(self.ledger.read(t, f) == person for t in self.found[f] if t != watch.track) for f in frames)
+        beside = sum(
+            any(self.ledger.read(t, f) == person for t in self.found[f] if t != watch.track) for f in frames
+        )
         if beside > BESIDE * len(frames):
             return
         self.ledger.write(watch.track, first, person)
-        if any(w is not watch and w.person == person and w.found > watch.found - 1e-6 for w in self.watches.values()):
+        if any(
+            w is not watch and w.person == person and w.found > watch.found - 1e-6
+            for w in self.watches.values()
+        ):
             self.ledger.write(watch.track, until, watch.person)
         else:
             watch.person = person
