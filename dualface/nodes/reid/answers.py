@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Wishes(Protocol):
     """The options that decide about sides; see `ConditionalConfig`."""
 
     layout: Layout
-    sides: str
+    sides: Literal["person", "position"]
     window: int
     margin: float
     reserve: float

@@ -15,7 +15,7 @@ from dualface.nodes.layout import SIDE_BY_SIDE
 from dualface.nodes.reid import kept
 from dualface.nodes.reid.answers import Answers
 from dualface.nodes.reid.embed import MODEL, Embedder
-from dualface.nodes.reid.gallery import Gallery
+from dualface.nodes.reid.judge import Limits
 from dualface.nodes.reid.told import told
 from dualface.nodes.reid.who import Rules, Who
 
@@ -96,8 +96,8 @@ class Conditional(Node[ConditionalConfig]):
     def open(self, context: Context) -> None:
         self._context, config = context, self.config
         limit = 0.5
-        rules = Rules(config.policy, limit, config.every, config.score, config.overlap, config.height)
-        self._who = Who(rules, Gallery(limit, config.most), enrolled=len(config.photos))
+        rules = Rules(config.policy, config.every, config.score, config.overlap, config.height)
+        self._who = Who(rules, Limits(limit), config.most, enrolled=len(config.photos))
         self._answers = Answers(config, self._who, context.job.video.display_size)
 
     def process(self, frames: Frames[NV12, M], tracks: Tracks, cuts: Cuts) -> People | None:
@@ -156,11 +156,11 @@ class Conditional(Node[ConditionalConfig]):
         for person, photo in enumerate(self.config.photos.values()):
             face = self._embedder.embed(*portrait.read(photo))
             self._who.gallery.add(person, [*face], set())
-            self._who.gallery.fixed.add(person)
+
         self._enrolled = True
 
     def _answer(self) -> People:
-        tracks, cuts = self._owed[0]
+        tracks, _ = self._owed[0]
         persons, sides = self._answers.give(self._owed)
         self._owed.pop(0)
         for name, value in told(self._who, self._answers).items():

@@ -29,18 +29,17 @@ class Face:
 
 class Gallery:
     """The faces of up to ``most`` persons, by person. Distances are Euclidean; one person's are below
-    ``limit``. ``fixed`` persons are never forgotten."""
+    ``limit``."""
 
     def __init__(self, limit: float, most: int) -> None:
         self.limit, self.most = limit, most
         self.faces: dict[int, Face] = {}
-        self.fixed: set[int] = set()
 
     def add(self, person: int, faces: Sequence[Floats], keep: set[int]) -> None:
         """Get to know a person by their first faces, the best one first. Where there are too many
-        persons already, whoever was met first and is neither fixed nor in ``keep`` is forgotten."""
+        persons already, whoever of those not in ``keep`` was met first is forgotten."""
         if person not in self.faces and len(self.faces) >= self.most:
-            spare = [known for known in self.faces if known not in self.fixed | keep]
+            spare = [known for known in self.faces if known not in keep]
             if not spare:
                 return
             del self.faces[spare[0]]
@@ -67,15 +66,10 @@ class Gallery:
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
         made = {f"{person}": np.stack(face.all()) for person, face in self.faces.items()}
-        return {
-            **made,
-            "fixed": np.array(sorted(self.fixed), np.int64),
-            "order": np.array([*self.faces], np.int64),
-        }
+        return {**made, "order": np.array([*self.faces], np.int64)}
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up the state of an earlier `snapshot`."""
-        self.fixed = set(snapshot["fixed"].tolist())
         self.faces = {}
         for person in snapshot["order"].tolist():
             anchor, mean, *poses = snapshot[f"{person}"]

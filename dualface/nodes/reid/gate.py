@@ -5,6 +5,7 @@ Pure functions on arrays; ``k`` is the number of faces in a frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,22 @@ def overlaps(boxes: Array, others: Array) -> tuple[Array, Array]:
     return shared / (area[:, None] + their - shared), shared / area[:, None]
 
 
+def kept(a: Sequence[float], b: Sequence[float]) -> float:
+    """IoU of two boxes; plain floats, as it is asked for each face in each frame."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    return float(width * height / max(areas - width * height, 1e-9))
+
+
+def near(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether the middles of two boxes are less than a box apart and the boxes about as large."""
+    tall, their = a[3] - a[1], b[3] - b[1]
+    across, down = a[0] + a[2] - b[0] - b[2], a[1] + a[3] - b[1] - b[3]
+    return max(abs(across), abs(down)) < tall + their and 0.67 < tall / max(their, 1e-3) < 1.5
+
+
 def signs(away: Array, kept: Array, touching: Array, since_cut: float) -> Any:
     """The strongest reason ``[k]`` to look at each face.
 
@@ -48,7 +65,8 @@ def signs(away: Array, kept: Array, touching: Array, since_cut: float) -> Any:
     or a moment ago; ``since_cut`` are seconds.
 
     >>> inf = np.inf
-    >>> found = signs(np.array([0, 0, 0, 0.5, inf]), np.array([1, 1, 0.2, 1, 0.0]), np.array([0, 0.3, 0, 0, 0]), inf)
+    >>> away, kept = np.array([0, 0, 0, 0.5, inf]), np.array([1, 1, 0.2, 1, 0])
+    >>> found = signs(away, kept, np.array([0, 0.3, 0, 0, 0]), inf)
     >>> [REASONS[i] for i in found]
     ['none', 'near', 'weak', 'gap', 'new']
     """

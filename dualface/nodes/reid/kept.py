@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from dualface.graph.node import Snapshot
+from dualface.nodes.reid.register import Swap
 from dualface.nodes.reid.watch import Vote, Watch
-from dualface.nodes.reid.who import Swap, Who
+from dualface.nodes.reid.who import Who
 
 NOTHING = -9  # a vote that names nobody
 NUMBERS = [f.name for f in fields(Watch) if f.name not in ("box", "votes")]
@@ -30,7 +31,7 @@ def snapshot(who: Who) -> Snapshot:
             [(t, v.seconds, v.score, *p) for (t, v), p in zip(votes, named, strict=True)], np.float64
         ).reshape(-1, 5),
         "faces": np.array(faces, np.float32).reshape(len(faces), -1 if faces else 0),
-        "clock": np.array([who.cut_at, who.frame, who.next_person, who.recognised], np.float64),
+        "clock": np.array([who.cut_at, who.frame, who.next_person], np.float64),
         "asked": np.array(list(who.asked.values()), np.int64),
         "swaps": np.array([astuple(s) for s in who.swaps], np.int64).reshape(-1, 6),
         "together": _pairs(sorted(who.together)),
@@ -48,13 +49,13 @@ def restore(who: Who, kept: Snapshot) -> None:
     for row in kept["watches"].tolist():
         values: dict[str, Any] = dict(zip(NUMBERS, row, strict=False))
         values |= {name: int(values[name]) for name in WHOLE}
-        watch = Watch(**values, box=tuple(row[-4:]))
+        watch = Watch(**values, box=row[-4:])
         who.watches[watch.track] = watch
     for (track, seconds, score, *named), face in zip(kept["votes"].tolist(), kept["faces"], strict=True):
         person, guess = (None if p == NOTHING else int(p) for p in named)
         who.watches[int(track)].votes.append(Vote(seconds, person, guess, score, face))
     cut_at, *whole = kept["clock"].tolist()
-    who.cut_at, (who.frame, who.next_person, who.recognised) = cut_at, map(int, whole)
+    who.cut_at, (who.frame, who.next_person) = cut_at, map(int, whole)
     who.asked = dict(zip(who.asked, kept["asked"].tolist(), strict=True))
     who.swaps = [Swap(*row) for row in kept["swaps"].tolist()]
     who.together = {(a, b) for a, b in kept["together"].tolist()}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dualface.graph.node import Snapshot
-
 import numpy as np
+
+from dualface.graph.node import Snapshot
 
 
 class Ledger:
@@ -44,7 +44,7 @@ class Ledger:
         not ``alive``."""
         self.answered = frame
         self.entries = {track: entries for track, entries in self.entries.items() if track in alive}
-        for track, entries in self.entries.items():
+        for entries in self.entries.values():
             while len(entries) > 1 and entries[1][0] <= frame:
                 del entries[0]
 

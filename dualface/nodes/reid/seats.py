@@ -39,8 +39,8 @@ class Seats:
     def step(
         self, past: Sequence[Row], row: Row, ahead: Sequence[Row], now: float, seconds: float, cut: bool
     ) -> dict[int, int]:
-        """The tile of each person who gets one in this frame, which is ``seconds`` long; ``past`` and ``ahead``
-        are frames around it in its scene."""
+        """The tile of each person who gets one in this frame, which is ``seconds`` long; ``past`` and
+        ``ahead`` are the frames around it in its scene."""
         if cut:
             self.lent, self.seen_at = [NOBODY] * self.tiles, [-np.inf] * self.tiles
             self.theirs = -np.inf

@@ -8,8 +8,8 @@ import numpy as np
 
 from dualface.graph.types import Floats
 from dualface.nodes.reid.gate import CHECK, NONE
+from dualface.nodes.reid.judge import STRANGER
 
-STRANGER = -1  # a vote for nobody who is known
 BETWEEN = 0.5  # seconds between two votes that count as two: neighbouring frames err together
 SETTLE = 0.12  # seconds after people have parted until boxes and landmarks are right again
 RETRY = 0.25  # seconds after a vote that said nothing
@@ -37,7 +37,7 @@ class Watch:
     track: int
     person: int
     moment: int
-    box: tuple[float, float, float, float]
+    box: list[float]
     found: float  # when it was last found, in seconds
     risk: float = np.inf  # of a track that begins nothing is known
     reason: int = NONE

@@ -1,0 +1,103 @@
+"""What the distances of a face to the people it may be say about whose it is. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from dualface.nodes.reid.gate import Array
+from dualface.nodes.track.assign import hungarian
+
+STRANGER = -1  # a vote for nobody who is known
+
+Claims = Mapping[int, float]  # distance by person; infinite for who is surely somewhere else
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Distances that decide, all from the one below which two faces are one person's."""
+
+    one: float
+
+    @property
+    def several(self) -> float:
+        """For the mean of several looks at a face, which is steadier than one."""
+        return 1.1 * self.one
+
+    @property
+    def far(self) -> float:
+        """A face further from everybody is nobody's who is known."""
+        return 1.2 * self.one
+
+    @property
+    def expected(self) -> float:
+        """For somebody who was enrolled and is to be expected: profiles are this far from a portrait."""
+        return 1.3 * self.one
+
+    @property
+    def margin(self) -> float:
+        """By so much the next person is to be further away."""
+        return 0.2 * self.one
+
+    @property
+    def alike(self) -> float:
+        """The means of two who are one are nearer."""
+        return 0.9 * self.one
+
+
+def share_out(claims: Array, limits: Limits) -> list[int | None]:
+    """For each face the column of its person, no one twice, at the least sum of distances
+    ``[k, p]``; None where it is better off as nobody's.
+
+    >>> share_out(np.array([[0.3, 0.4], [0.2, 0.5]]), Limits(0.5))
+    [1, 0]
+    """
+    faces, people = claims.shape
+    nobody = np.full((faces, faces), limits.far)
+    costs = np.minimum(np.concatenate([claims, nobody], axis=1), 10 * limits.far)
+    return [column if column < people else None for _, column in hungarian(costs.tolist())]
+
+
+def opinion(
+    own: int, person: int | None, claims: Claims, limits: Limits, *, several: bool, expected: frozenset[int]
+) -> int | None:
+    """The vote of a face on a track that is held for ``own`` where ``person`` is nearest to it: a person,
+    `STRANGER`, or None where it says nothing.
+
+    ``several``: the distances are those of a mean. ``expected`` are enrolled people of whom
+    anybody as prominent as this face is likely one.
+
+    >>> opinion(1, 2, {1: 0.8, 2: 0.3}, Limits(0.5), several=False, expected=frozenset())
+    2
+    >>> opinion(1, 2, {1: 0.38, 2: 0.3}, Limits(0.5), several=False, expected=frozenset())
+    >>> opinion(1, None, {1: 0.8, 2: 0.7}, Limits(0.5), several=False, expected=frozenset())
+    -1
+    """
+    limit = limits.several if several else limits.one
+    mine = claims.get(person, np.inf) if person is not None else np.inf
+    others = min((d for p, d in claims.items() if p not in (person, own)), default=np.inf)
+    if person == own and (mine < limit or mine + limits.margin < others):
+        return own
+    if person != own and mine < limit and mine + limits.margin < min(claims.get(own, np.inf), others):
+        return person
+    near = min((p for p in expected if p in claims), key=lambda p: claims[p], default=None)
+    if several and near is not None and claims[near] < limits.expected:
+        return near
+    return STRANGER if min(claims.values(), default=np.inf) >= limits.far else None
+
+
+def nearest(claims: Claims, limits: Limits) -> int | None:
+    """Whom a face is most like, however little that says."""
+    person = min(claims, key=lambda p: claims[p], default=None)
+    return person if person is not None and claims[person] < limits.far else None
+
+
+def surely(claims: Claims, limits: Limits) -> int | None:
+    """Whom a face that was looked at again and again is most like, if that is clear."""
+    person = nearest(claims, limits)
+    if person is None:
+        return None
+    others = min((d for p, d in claims.items() if p != person), default=np.inf)
+    return person if claims[person] + limits.margin < others else None
