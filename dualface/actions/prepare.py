@@ -11,6 +11,7 @@ from typing import Any
 
 from dualface.actions import Request
 from dualface.actions.fallback import Rebuild, fitting, refusals
+from dualface.actions.people import check_people
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import Gathered, InputError, Problem, RequestError
 from dualface.graph.hardware import Hardware
@@ -132,6 +133,8 @@ def prepare(
         ready = Ready(tuple(jobs), tuple(bad), graph, overflow, why, resolved.hardware, instead, rebuild)
         with told:
             _check_record(config, graph)
+        with told:
+            check_people(config["people"], graph)
         with told:
             check_objective(ready.plan(jobs), config["objective"])
     told.tell()

@@ -1,0 +1,54 @@
+"""Whether the people of a request can be told by their photos, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dualface.graph.dag import Graph
+from dualface.graph.errors import InputError, Problem, RequestError
+
+RECOGNISER = "reid/conditional"
+KEYS = ("left", "right", "sides")
+
+
+def check_people(people: Mapping[str, Any], graph: Graph) -> None:
+    """Raise `RequestError` where a photo shows no one face, or nobody would look at it."""
+    from dualface.nodes.reid import portrait
+
+    problems = [
+        Problem(
+            "unknown-key", f"people.{key}", f"there is no key 'people.{key}'.", f"There are {_listed(KEYS)}."
+        )
+        for key in people
+        if key not in KEYS
+    ]
+    nodes = [node for node in graph.nodes if node.kind.name == RECOGNISER]
+    photos = {f"people.{side}": str(people[side]) for side in ("left", "right") if people.get(side)}
+    if photos and not nodes:
+        where = next(iter(photos))
+        passed = [p for node in graph.nodes for p in node.passed if p.kind == RECOGNISER]
+        why = (
+            f"{RECOGNISER} cannot run: {passed[0].why.rstrip('.')}"
+            if passed
+            else "the graph has no such node"
+        )
+        message = f"the photo says nothing where nobody is recognised ({why})."
+        problems.append(
+            Problem("no-recognition", where, message, "Install it with: pip install 'dualface[reid]'.")
+        )
+    for node in nodes:
+        for side in ("left", "right"):
+            if photo := getattr(node.config, side, None):
+                asked = photos.get(f"people.{side}") == photo
+                where = f"people.{side}" if asked else f"graph.nodes.{node.name}.{side}"
+                try:
+                    portrait.read(photo)
+                except InputError as error:
+                    problems.append(Problem("bad-photo", where, f"{error}."))
+    if problems:
+        raise RequestError(problems)
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return ", ".join(f"people.{word}" for word in words)
