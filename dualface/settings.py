@@ -60,4 +60,6 @@ def keys() -> tuple[tuple[str, str, str], ...]:
 def _show(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {None: "", True: "true", False: "false"}[value]
+    if isinstance(value, dict):
+        return ""
     return f"[{','.join(value)}]" if isinstance(value, list) else str(value)

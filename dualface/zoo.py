@@ -38,8 +38,8 @@ class Descriptor:
     `dualface.convert_onnx`, in the order they are applied. ``optional`` models are missing in an
     installation without extras, and that is no fault. ``sizes`` are the smallest, the usual
     and the largest picture (width, height) that engines are built for; empty where there is
-    nothing to build. ``detector`` is for the node that reads it, see
-    `dualface.nodes.detect.described`.
+    nothing to build. ``detector`` and ``embedder`` are for the nodes that read
+    them, see `dualface.nodes.detect.described` and `dualface.nodes.reid.described`.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Descriptor:
     sizes: tuple[Size, ...] = ()
     optional: bool = False
     detector: Mapping[str, Any] = field(default_factory=dict)
+    embedder: Mapping[str, Any] = field(default_factory=dict)
 
 
 def descriptors() -> tuple[Descriptor, ...]:
@@ -178,11 +179,12 @@ def _read(path: Path) -> Descriptor:
     if unknown:
         raise ModelError(f"{path}: there is no conversion called '{unknown[0]}'; there are {known}")
     sizes = _sizes(path, values.get("sizes"))
-    detector = values.get("detector") or {}
-    if not isinstance(detector, Mapping):
-        raise ModelError(f"{path}: detector is a map of keys, see models/README.md")
+    for key in ("detector", "embedder"):
+        texts[key] = values.get(key) or {}
+        if not isinstance(texts[key], Mapping):
+            raise ModelError(f"{path}: {key} is a map of keys, see models/README.md")
     texts |= {"sha256": sha256, "origin": path, "conversions": tuple(steps), "sizes": sizes}
-    texts |= {"detector": detector, "optional": values.get("optional") is True}
+    texts["optional"] = values.get("optional") is True
     if sources.get("path"):
         own = (path.parent / Path(_text(path, sources, "path")).expanduser()).resolve()
         return Descriptor(**texts, path=own)

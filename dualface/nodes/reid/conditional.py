@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dualface import zoo
+from dualface.graph.job import Job
 from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuts, Floats, Frames, Layout, M, Memory, People, Tracks, spans
 from dualface.nodes.layout import SIDE_BY_SIDE
 from dualface.nodes.reid import kept
 from dualface.nodes.reid.answers import Answers
+from dualface.nodes.reid.described import described
 from dualface.nodes.reid.embed import MODEL, Embedder
 from dualface.nodes.reid.judge import Limits
 from dualface.nodes.reid.told import told
@@ -93,11 +96,22 @@ class Conditional(Node[ConditionalConfig]):
     def state(config: ConditionalConfig) -> State:
         return Unbounded()
 
+    @staticmethod
+    def check(config: ConditionalConfig, job: Job) -> tuple[str, ...]:
+        try:
+            described(config.model)
+            if config.model != MODEL:
+                zoo.weights_path(config.model)  # ours comes with a package, which is a need
+        except zoo.ModelError as error:
+            return (str(error),)
+        return ()
+
     def open(self, context: Context) -> None:
         self._context, config = context, self.config
-        limit = 0.5
         rules = Rules(config.policy, config.every, config.score, config.overlap, config.height)
-        self._who = Who(rules, Limits(limit), config.most, enrolled=len(config.photos))
+        self._who = Who(
+            rules, Limits(described(config.model).distance), config.most, enrolled=len(config.photos)
+        )
         self._answers = Answers(config, self._who, context.job.video.display_size)
 
     def process(self, frames: Frames[NV12, M], tracks: Tracks, cuts: Cuts) -> People | None:

@@ -13,6 +13,7 @@ from dualface.infer.onnxruntime import OnnxSession
 from dualface.nodes.detect.heads import Found, decode
 from dualface.nodes.detect.small import bgr_rows
 from dualface.nodes.reid import align
+from dualface.nodes.reid.described import Described, described
 
 Points = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float64]
@@ -23,7 +24,6 @@ SHARE = 0.75  # of it, for what recognition sees; YuNet wants the whole head
 SURE = 0.5  # least score of a face in a closer look
 MOVED = 1.0  # pixels of a closer look, in the mean, by which landmarks that move are sought once more
 OFF = LOOK / 8  # a face whose landmarks are further off, in the mean, is somebody else's
-NUMBERS = 128
 AT_A_TIME = 8  # faces; more need not fit the processor's caches
 
 
@@ -37,30 +37,34 @@ class Embedder:
 
     def __init__(self, model: str = MODEL, *, threads: int = 1, looks: int = 4) -> None:
         self.model, self.threads, self.looks = model, threads, looks
+        self._described: Described | None = None
         self._network: OnnxSession | None = None
         self._finder: OnnxSession | None = None
 
     def embed(self, picture: Any, video: Video, landmarks: Any) -> Floats:
-        """``[k, 128]`` float32 for the faces with ``landmarks`` ``[k, 5, 2]`` (source pixels, as in
-        `Faces`; finite) in ``picture`` (``[H*3/2, W]`` uint8, NV12).
+        """``[k, d]`` float32 (``d`` is 128 for dlib's) for the faces with ``landmarks`` ``[k, 5, 2]``
+        (source pixels, as in `Faces`; finite) in ``picture`` (``[H*3/2, W]`` uint8, NV12).
 
         A face's numbers do not depend on the others'. Raises `zoo.ModelError` where a model is not
         installed.
         """
         points = np.asarray(landmarks, np.float64).reshape(-1, 5, 2)
         if not len(points):
-            return np.zeros((0, NUMBERS), np.float32)
+            return np.zeros((0, 0), np.float32)
         parts = [points[start : start + AT_A_TIME] for start in range(0, len(points), AT_A_TIME)]
         return np.concatenate([self._embed(picture, video, part) for part in parts])
 
     def chips(self, picture: Any, video: Video, landmarks: Any) -> Floats:
-        """What the network is shown of the same faces: ``[k, 3, 150, 150]``, RGB 0..255."""
-        points, places = self.refine(picture, video, landmarks), align.template(align.CHIP)
+        """What the network is shown of the same faces: ``[k, 3, size, size]``, for dlib's RGB 0..255."""
+        if self._described is None:
+            self._described = described(self.model)
+        points, shown = self.refine(picture, video, landmarks), self._described
         if not len(points):
-            return np.zeros((0, 3, align.CHIP, align.CHIP), np.float32)
-        ways = [align.upright(face, video, places) for face in points]
-        rgb = bgr_rows(video.color, video.height)[::-1]
-        return np.stack([align.cut_out(picture, video, way, align.CHIP, rgb) for way in ways])
+            return np.zeros((0, 3, shown.size, shown.size), np.float32)
+        ways = [align.upright(face, video, shown.points) for face in points]
+        rows = bgr_rows(video.color, video.height)[:: -1 if shown.channels == "rgb" else 1]
+        chips = np.stack([align.cut_out(picture, video, way, shown.size, rows) for way in ways])
+        return (chips - np.float32(shown.mean)) * np.float32(shown.scale)
 
     def refine(self, picture: Any, video: Video, landmarks: Any) -> Points:
         """The landmarks ``[k, 5, 2]`` as the closer looks find them, in source pixels."""
@@ -88,7 +92,9 @@ class Embedder:
         if self._network is None:
             self._network = OnnxSession(zoo.onnx_path(self.model), threads=self.threads)
         session = self._network
-        return np.asarray(session.run({session.inputs[0]: chips})[session.outputs[0]])
+        numbers = np.asarray(session.run({session.inputs[0]: chips})[session.outputs[0]])
+        assert self._described is not None
+        return self._described.finished(numbers)
 
     def _closer(self, picture: Any, video: Video, rows: Rows, points: Points) -> tuple[Points, Points]:
         """The landmarks found in each face turned upright, as they were where none is found; and by

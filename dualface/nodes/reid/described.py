@@ -1,0 +1,101 @@
+"""A network that recognises faces, as its descriptor describes it (models/README.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from dualface import zoo
+from dualface.graph.registry import nearest
+from dualface.graph.types import Floats
+from dualface.nodes.reid import align
+from dualface.zoo import ModelError
+
+KEYS = ("distance", "size", "points", "channels", "mean", "scale", "normalise")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Described:
+    """The ``embedder`` of a descriptor: faces nearer than ``distance`` are one person's; the face is shown
+    ``size`` pixels a side with its landmarks at ``points`` ``[5, 2]``, as ``(x - mean) * scale``."""
+
+    name: str
+    distance: float
+    size: int
+    points: align.Matrix
+    channels: str
+    mean: float
+    scale: float
+    normalise: bool
+
+    def finished(self, numbers: Floats) -> Floats:
+        """The network's answer ``[k, ...]`` as ``[k, d]``, of length 1 where that is wanted."""
+        flat = np.asarray(numbers, np.float32).reshape(len(numbers), -1)
+        if not self.normalise:
+            return flat
+        return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9), np.float32)
+
+
+def described(name: str) -> Described:
+    """What the descriptor of the model called ``name`` says. Raises `ModelError`."""
+    model = zoo.find(name)
+    values, where = model.embedder, f"{model.origin}: embedder"
+    if not values:
+        raise ModelError(
+            f"{model.origin} has no 'embedder', so that reid/conditional does not know how to use the model "
+            f"'{name}'; see models/README.md"
+        )
+    if unknown := [str(key) for key in values if key not in KEYS]:
+        near = nearest(unknown[0], KEYS)
+        hint = f"did you mean '{near}'?" if near else f"there are {', '.join(KEYS)}"
+        raise ModelError(f"{where} has no key '{unknown[0]}'; {hint}")
+    distance, size = _number(values, "distance", ""), _number(values, "size", str(align.CHIP))
+    mean, scale = _number(values, "mean", "0"), _number(values, "scale", "1")
+    if distance is None or distance <= 0:
+        raise ModelError(
+            f"{where}.distance is {_said(values, 'distance')}; it is the Euclidean distance below which two "
+            "faces are one person's, such as 0.5"
+        )
+    if size is None or size < 16 or size != int(size):
+        raise ModelError(
+            f"{where}.size is {_said(values, 'size')}; it is the sides' length in pixels, such as 112"
+        )
+    if mean is None or scale is None or scale <= 0:
+        raise ModelError(f"{where}: mean and scale are numbers, such as 127.5 and 1/127.5; scale is above 0")
+    channels, normalise = values.get("channels", "rgb"), values.get("normalise", False)
+    if channels not in ("rgb", "bgr"):
+        raise ModelError(f"{where}.channels is {channels}; it is rgb or bgr")
+    if not isinstance(normalise, bool):
+        raise ModelError(f"{where}.normalise is {normalise}; it is true or false")
+    points = _points(values.get("points"), int(size))
+    if points is None:
+        raise ModelError(
+            f"{where}.points is not five places [x, y] in that picture: eye, eye, nose, corners of the mouth"
+        )
+    return Described(name, distance, int(size), points, channels, mean, scale, normalise)
+
+
+def _points(value: Any, size: int) -> align.Matrix | None:
+    if value is None:
+        return align.template(size)
+    try:
+        points = np.array(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+    return points if points.shape == (5, 2) and np.isfinite(points).all() else None
+
+
+def _number(values: Mapping[str, Any], key: str, default: str) -> float | None:
+    """A number, also written as a fraction such as 1/255."""
+    try:
+        return float(Fraction(str(values.get(key, default)).replace(" ", "")))
+    except (ArithmeticError, ValueError):
+        return None
+
+
+def _said(values: Mapping[str, Any], key: str) -> str:
+    return f"'{values[key]}'" if key in values else "missing"
