@@ -151,8 +151,8 @@ def source_seconds(job: Job, frames: int) -> float:
 def _job(result: JobResult, debug: bool) -> dict[str, Any]:
     job, figures = result.job, dict(result.figures)
     moved = {way: int(figures.pop(way, 0)) for way in (TO_DEVICE, TO_HOST)}
-    if "reid_frames" in figures and result.frames_out:
-        figures["reid_ratio"] = figures["reid_frames"] / result.frames_out
+    if "frames_with_reid" in figures and result.frames_out:
+        figures["reid_activation_ratio"] = figures["frames_with_reid"] / result.frames_out
     told: dict[str, Any] = {
         "name": job.name,
         "input": job.input,

@@ -28,7 +28,7 @@ JOB = Job("대담", "대담.mp4", Path("outputs/대담_dual.mp4"), VIDEO, 600, 2
 NODES = (
     NodeUse("decode", "decode/pyav", 76, 2.0, 1.5, {"frames": 600.0}),
     NodeUse("detect", "detect/yunet", 75, 3.0, 3.0, {"frames_without_face": np.int64(7)}),
-    NodeUse("reid", "reid/off", 75, 0.1, 0.1, {"reid_frames": 60.0}, {"identities": np.int64(2)}),
+    NodeUse("reid", "reid/off", 75, 0.1, 0.1, {"frames_with_reid": 60.0}, {"identities": np.int64(2)}),
 )
 DONE = JobResult(
     JOB, "done", "", "cpu 0", 5.0, 600, 600, NODES,
@@ -60,9 +60,9 @@ def test_a_job_in_the_report() -> None:
     assert job["figures"] == {
         "frames": 600.0,
         "frames_without_face": 7,
-        "reid_frames": 60.0,
+        "frames_with_reid": 60.0,
         "identities": 2,
-        "reid_ratio": 0.1,
+        "reid_activation_ratio": 0.1,
     }
     assert job["nodes"][1]["seconds"] == 3.0
     assert job["nodes"][1]["milliseconds_per_call"] == 40.0
