@@ -59,7 +59,8 @@ def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     (folder / "dlib-face.yaml").write_text(
         "{name: dlib-face, title: t, licence: l, input: i, output: o, conversions: [dlib_face_resnet], "
-        f"embedder: {{distance: 0.5}}, sha256: {hashlib.sha256(data).hexdigest()}, source: {{path: own.dat}}}}"
+        "source: {path: own.dat}, "
+        f"embedder: {{distance: 0.5}}, sha256: {hashlib.sha256(data).hexdigest()}}}"
     )
     return arrays
 
