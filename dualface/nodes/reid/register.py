@@ -61,6 +61,8 @@ class Register:
         """Frames before ``frame`` are answered; after them there are ``alive`` tracks."""
         self.ledger.answer(frame, alive | set(self.watches))
         self.found = {f: tracks for f, tracks in self.found.items() if f >= frame}
+        wanted = {*self.gallery.faces, *(watch.person for watch in self.watches.values())}
+        self.together = {pair for pair in self.together if wanted.issuperset(pair)}
 
     def meet(self, watch: Watch, votes: Sequence[Vote], here: Sequence[Watch] = ()) -> None:
         """Get to know the track's person by the faces of these votes."""

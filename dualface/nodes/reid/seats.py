@@ -9,6 +9,7 @@ import numpy as np
 from dualface.graph.node import Snapshot
 
 NOBODY = -1
+LEAD = 5.0  # seconds by which who takes a tile over has been seen more than its owner
 GRACE = 5.0  # seconds for which a scene belongs to enrolled people of whom nobody is seen any more
 
 Place = tuple[float, float]  # middle's x and height of a face, in widths and heights of the picture
@@ -19,10 +20,10 @@ class Seats:
     """Gives each of ``tiles`` tiles a person, at most one each, for every frame in turn.
 
     Each tile has an owner, who keeps it for good: the first to be seen, in the order in which they
-    stand. Somebody else gets it only after having been seen ``margin`` times as much (seconds times
-    height), and never while its owner is there. A tile whose owner is away, for ``reserve`` seconds
-    or behind a cut, is lent to whoever else is there. ``enrolled`` owners are never replaced, and
-    while one of them is in a scene, nobody else gets their tiles.
+    stand. Somebody else gets it only after having been seen ``margin`` times and `LEAD` seconds more
+    (seconds count by the height of the face), and never while its owner is there. A tile whose owner
+    is away, for ``reserve`` seconds or behind a cut, is lent to whoever else is there. ``enrolled``
+    owners are never replaced, and while one of them is in a scene, nobody else gets their tiles.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Seats:
             self.shown[person] = self.shown.get(person, 0.0) + seconds * height
         window = [*past, row, *ahead]
         weights = _weights(window)
-        self._own(window, weights, seconds, {p for r in (row, *ahead) for p in r})
+        self._own(window, weights, seconds, [row, *ahead])
         tiles = {owner: tile for tile, owner in enumerate(self.owners) if owner in row}
         for tile in tiles.values():
             self.seen_at[tile] = now
@@ -66,43 +67,46 @@ class Seats:
                 self.owners[tile] = NOBODY if other in self.owners else other
         self.lent = [other if p == person else p for p in self.lent]
 
-    def _own(self, window: Sequence[Row], weights: dict[int, float], seconds: float, soon: set[int]) -> None:
+    def _own(
+        self, window: Sequence[Row], weights: dict[int, float], seconds: float, coming: Sequence[Row]
+    ) -> None:
         """Tiles that are nobody's, or whose owner hardly matters any more, go to who matters most."""
-        prospect = {
-            p: self.shown.get(p, 0.0) + seconds * sum(row[p][1] for row in window if p in row)
-            for p in weights
-            if p not in self.owners
-        }
         least = self.smallest * max(weights.values(), default=0.0)
-        wanting = sorted((p for p in prospect if weights[p] >= least), key=lambda p: (-prospect[p], p))
+        worth = {
+            p: self.shown.get(p, 0.0) + seconds * sum(row[p][1] for row in coming[1:] if p in row)
+            for p, weight in weights.items()
+            if p not in self.owners and weight >= least
+        }
+        soon = {person for row in coming for person in row}
         open_ = [
             tile
             for tile, owner in enumerate(self.owners)
             if tile not in self.enrolled and (owner == NOBODY or owner not in soon)
         ]
-        chosen: list[int] = []
-        taken: list[int] = []
-        for person in wanting:
-            left = [t for t in open_ if t not in taken]
-            tile = min(
-                left,
-                key=lambda t: (self.shown.get(self.owners[t], 0.0) if self.owners[t] >= 0 else -1.0, t),
-                default=None,
-            )
-            if tile is None:
+        open_.sort(key=lambda tile: self._credit(tile))
+        chosen: dict[int, int] = {}  # tile by person, the heaviest first
+        for person in sorted(worth, key=lambda p: (-worth[p], p)):
+            if len(chosen) == len(open_):
                 break
-            owner = self.owners[tile]
-            if owner == NOBODY or prospect[person] > self.margin * self.shown.get(owner, 0.0):
-                chosen.append(person)
-                taken.append(tile)
-        if not chosen:
-            return
-        middles = {p: _middle(window, p) for p in chosen}
-        vacant = [t for t in open_ if self.owners[t] == NOBODY]
-        if len(chosen) == 1 and taken[0] in vacant and len(vacant) > 1:
-            taken = [min(vacant, key=lambda t: abs((t + 0.5) / self.tiles - middles[chosen[0]]))]
-        for person, tile in zip(sorted(chosen, key=lambda p: (middles[p], p)), sorted(taken), strict=True):
+            tile = open_[len(chosen)]
+            lead = worth[person] - self._credit(tile)
+            more = worth[person] > self.margin * self._credit(tile) and lead > LEAD * weights[person]
+            if self.owners[tile] != NOBODY and not more:
+                break
+            chosen[person] = tile
+        middles = {person: _middle(window, person) for person in chosen}
+        tiles = sorted(chosen.values())
+        vacant = [tile for tile in open_ if self.owners[tile] == NOBODY]
+        if len(chosen) == 1 and tiles[0] in vacant:
+            (alone,) = middles.values()
+            tiles = [min(vacant, key=lambda tile: abs((tile + 0.5) / self.tiles - alone))]
+        for person, tile in zip(sorted(chosen, key=lambda p: (middles[p], p)), tiles, strict=True):
             self.owners[tile] = person
+
+    def _credit(self, tile: int) -> float:
+        """What the owner of a tile was seen; less than nothing where it is nobody's."""
+        owner = self.owners[tile]
+        return -1.0 if owner == NOBODY else self.shown.get(owner, 0.0)
 
     def _free(self, tile: int, now: float, coming: set[int]) -> bool:
         """Whether a tile without its owner may be lent."""
