@@ -28,15 +28,10 @@ def check_people(people: Mapping[str, Any], graph: Graph) -> None:
     if photos and not nodes:
         where = next(iter(photos))
         passed = [p for node in graph.nodes for p in node.passed if p.kind == RECOGNISER]
-        why = (
-            f"{RECOGNISER} cannot run: {passed[0].why.rstrip('.')}"
-            if passed
-            else "the graph has no such node"
-        )
-        message = f"the photo says nothing where nobody is recognised ({why})."
-        problems.append(
-            Problem("no-recognition", where, message, "Install it with: pip install 'dualface[reid]'.")
-        )
+        why = f"{RECOGNISER} is passed over: {passed[0].why.rstrip('.')}" if passed else f"no {RECOGNISER}"
+        message = f"a photo is of no use in graph '{graph.name}', which recognises nobody ({why})."
+        hint = "pip install 'dualface[reid]' brings what it needs." if passed else "Leave the photos out."
+        problems.append(Problem("no-recognition", where, message, hint))
     for node in nodes:
         for side in ("left", "right"):
             if photo := getattr(node.config, side, None):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -69,6 +71,16 @@ class ConditionalConfig(NodeConfig):
         return {tile: photo for tile, photo in enumerate((self.left, self.right)) if photo}
 
 
+@lru_cache
+def _fault(name: str, origin: Path, sha256: str) -> str:
+    """What is wrong with a model's weights; read once, not for each job."""
+    try:
+        zoo.weights_path(name)
+    except zoo.ModelError as error:
+        return str(error)
+    return ""
+
+
 @node("reid/conditional", rank=40)
 class Conditional(Node[ConditionalConfig]):
     """Tells people apart by their faces, at next to no cost while nothing is in doubt."""
@@ -100,11 +112,12 @@ class Conditional(Node[ConditionalConfig]):
     def check(config: ConditionalConfig, job: Job) -> tuple[str, ...]:
         try:
             described(config.model)
-            if config.model != MODEL:
-                zoo.weights_path(config.model)  # ours comes with a package, which is a need
+            model = zoo.find(config.model)
         except zoo.ModelError as error:
             return (str(error),)
-        return ()
+        # (A package that is not here may be where the job will run; it is among the needs.)
+        fault = "" if zoo.left_out(model) else _fault(model.name, model.origin, model.sha256)
+        return (fault,) if fault else ()
 
     def open(self, context: Context) -> None:
         self._context, config = context, self.config

@@ -1,0 +1,67 @@
+"""People named by their photos: what is wrong is said before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from dualface.app import main
+
+BASE = "hw.packages=[av,cv2,onnx,onnxruntime]"
+WITH = "hw.packages=[av,cv2,onnx,onnxruntime,face_recognition_models]"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("grey, wall [1].png", np.full((200, 300, 3), 90, np.uint8))
+
+
+def plan(*args: str) -> int:
+    return main(["action=plan", "hw=cpu", *args])
+
+
+def test_each_photo_that_will_not_do_is_one_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert plan(WITH, "people.left=grey, wall [1].png", "people.right=nobody's.jpg") == 2
+    out, said = capfd.readouterr()
+    assert not out
+    assert "people.left: no face is found in the photo grey, wall [1].png;" in said
+    assert "people.right: there is no photo nobody's.jpg." in said
+    assert len(said.strip().splitlines()) == 2
+
+
+def test_a_photo_needs_somebody_who_looks_at_it(capfd: pytest.CaptureFixture[str]) -> None:
+    assert plan(BASE, "people.left=x.jpg") == 2
+    said = capfd.readouterr().err
+    assert "recognises nobody" in said
+    assert "face_recognition_models" in said
+    assert "pip install 'dualface[reid]'" in said
+    assert plan(WITH, "people.left=x.jpg", "node/reid@graph.nodes.reid=off") == 2
+    assert "Leave the photos out." in capfd.readouterr().err
+
+
+def test_auto_takes_recognition_where_its_weights_are(capfd: pytest.CaptureFixture[str]) -> None:
+    assert plan(WITH) == 0
+    assert "reid     reid/conditional (auto: faces)" in capfd.readouterr().out
+    assert plan(BASE) == 0
+    told = capfd.readouterr().out
+    assert "reid     reid/off (auto: position)" in told
+    assert "not reid/conditional: it needs the package face_recognition_models" in told
+
+
+def test_a_typo_has_its_place(capfd: pytest.CaptureFixture[str]) -> None:
+    assert plan(WITH, "people.sides=postion") == 2
+    assert "Did you mean 'position'?" in capfd.readouterr().err
+    assert plan(WITH, "+people.lfet=x.jpg") == 2
+    assert "there is no key 'people.lfet'" in capfd.readouterr().err
+
+
+def test_two_people_are_no_portrait(footage: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photos = footage / "photos"
+    assert plan(WITH, f"people.left={photos}/obama.jpg", f"people.right={photos}/two_people.jpg") == 2
+    said = capfd.readouterr().err
+    assert "2 faces are found" in said
+    assert "people.left" not in said
