@@ -46,6 +46,8 @@ class Answers:
         self.before: float | None = None  # when the last frame was shown
         self.past: list[Row] = []  # the last frames of the scene
         self.numbers = {person: person for person in range(len(wishes.photos))}  # as they are told
+        self._known: list[list[Any]] = [[], [], []]  # see `_read`
+        self._version = -1
         self.spare: dict[int, int] = {}  # persons of tracks that cannot be who they look like
 
     def give(self, owed: Sequence[tuple[Tracks, Cuts]]) -> tuple[list[int], list[int]]:
@@ -55,14 +57,7 @@ class Answers:
         for person, other in self.who.united:
             self.seats.unite(person, other)
         self.who.united.clear()
-        people: list[list[int]] = []
-        rows: list[Row] = []
-        cuts: list[bool] = []
-        for tracks, flags in owed:
-            for i, span in enumerate(spans(tracks.counts)):
-                people.append(self._people(self.frame + len(people), tracks, span))
-                rows.append(self._row(people[-1], tracks.boxes[span]))
-                cuts.append(bool(flags.flags[i]))
+        people, rows, cuts = self._read(owed)
         persons: list[int] = []
         sides: list[int] = []
         for i in range(count):
@@ -74,12 +69,31 @@ class Answers:
             persons += [self.numbers[p] for p in people[i]]
             sides += [tiles.get(p, NO_SIDE) for p in people[i]]
         self.frame += count
+        self._known = [known[count:] for known in (people, rows, cuts)]
         alive = {int(track) for tracks, _ in owed[1:] for track in tracks.ids}
         self.who.answered(self.frame, alive)
         self.spare = {
             track: person for track, person in self.spare.items() if track in self.who.ledger.entries
         }
         return persons, sides
+
+    def _read(self, owed: Sequence[tuple[Tracks, Cuts]]) -> Any:
+        """The people, their places and whether a scene begins, for all frames that are owed. What was read
+        before is read anew only if somebody has turned out to be another."""
+        if self.who.ledger.version != self._version:
+            self._known, self._version = [[], [], []], self.who.ledger.version
+        people, rows, cuts = self._known
+        index = 0
+        for tracks, flags in owed:
+            if index + len(tracks) <= len(people):
+                index += len(tracks)
+                continue
+            for i, span in enumerate(spans(tracks.counts)):
+                people.append(self._people(self.frame + index, tracks, span))
+                rows.append(self._row(people[-1], tracks.boxes[span]))
+                cuts.append(bool(flags.flags[i]))
+                index += 1
+        return people, rows, cuts
 
     def _tiles(self, row: Row, ahead: list[Row], now: float, cut: bool) -> dict[int, int]:
         seconds = 0.0 if self.before is None else min(max(now - self.before, 0.0), LONGEST)
@@ -126,7 +140,7 @@ class Answers:
     def _row(self, people: list[int], boxes: Any) -> Row:
         width, height = (max(side, 1) for side in self.size)
         middles, tall = (boxes[:, 0] + boxes[:, 2]) / 2 / width, (boxes[:, 3] - boxes[:, 1]) / height
-        return {p: (float(x), float(h)) for p, x, h in zip(people, middles, tall, strict=True)}
+        return dict(zip(people, zip(middles.tolist(), tall.tolist(), strict=True), strict=True))
 
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""

@@ -23,9 +23,11 @@ class Ledger:
     def __init__(self) -> None:
         self.entries: dict[int, list[tuple[int, int]]] = {}
         self.answered = 0
+        self.version = 0  # another one whenever something else is written
 
     def write(self, track: int, frame: int, person: int) -> None:
         """From ``frame`` on, the track is ``person``, whatever was written of later frames."""
+        self.version += 1
         kept = [entry for entry in self.entries.get(track, ()) if entry[0] < frame]
         self.entries[track] = [*kept, (frame, person)]
 
@@ -36,6 +38,7 @@ class Ledger:
 
     def unite(self, person: int, other: int) -> None:
         """``person`` was ``other`` all along."""
+        self.version += 1
         for entries in self.entries.values():
             entries[:] = [(first, other if who == person else who) for first, who in entries]
 

@@ -47,14 +47,17 @@ class Seats:
             self.theirs = -np.inf
         for person, (_, height) in row.items():
             self.shown[person] = self.shown.get(person, 0.0) + seconds * height
+        if self.enrolled and any(p in self.enrolled.values() for r in (row, *ahead) for p in r):
+            self.theirs = now
+        if all(owner in row for owner in self.owners):  # nothing to decide: the usual case
+            self.seen_at = [now] * self.tiles
+            return {owner: tile for tile, owner in enumerate(self.owners)}
         window = [*past, row, *ahead]
         weights = _weights(window)
         self._own(window, weights, seconds, [row, *ahead])
         tiles = {owner: tile for tile, owner in enumerate(self.owners) if owner in row}
         for tile in tiles.values():
             self.seen_at[tile] = now
-        if any(p in self.enrolled.values() for r in (row, *ahead) for p in r):
-            self.theirs = now
         coming = {p for r in ahead for p in r}
         free = [t for t in range(self.tiles) if t not in tiles.values() and self._free(t, now, coming)]
         return tiles | self._lend(row, weights, free, window)
