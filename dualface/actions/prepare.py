@@ -134,7 +134,7 @@ def prepare(
         with told:
             _check_record(config, graph)
         with told:
-            check_people(config["people"], graph)
+            check_people(config.get("people") or {}, graph)
         with told:
             check_objective(ready.plan(jobs), config["objective"])
     told.tell()

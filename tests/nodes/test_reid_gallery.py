@@ -92,4 +92,6 @@ def test_long_looking_decides_only_what_is_clear() -> None:
     assert surely({1: 0.58, 2: 0.62}, LIMITS) is None
     assert surely({1: 0.61}, LIMITS) is None
     assert surely({}, LIMITS) is None
-    assert nearest({1: 0.58, 2: 0.59}, LIMITS) == 1
+    assert nearest({1: 0.54, 2: 0.54}, LIMITS, frozenset()) == 1
+    assert nearest({1: 0.56}, LIMITS, frozenset()) is None
+    assert nearest({1: 0.56}, LIMITS, frozenset({1})) == 1

@@ -88,16 +88,16 @@ def opinion(
     return STRANGER if min(claims.values(), default=np.inf) >= limits.far else None
 
 
-def nearest(claims: Claims, limits: Limits) -> int | None:
-    """Whom a face is most like, however little that says."""
+def nearest(claims: Claims, limits: Limits, enrolled: frozenset[int]) -> int | None:
+    """Whom a face is most like, where it has to be somebody. (A portrait is of another day.)"""
     person = min(claims, key=lambda p: claims[p], default=None)
-    return person if person is not None and claims[person] < limits.far else None
+    limit = limits.far if person in enrolled else limits.several
+    return person if person is not None and claims[person] < limit else None
 
 
 def surely(claims: Claims, limits: Limits) -> int | None:
     """Whom a face that was looked at again and again is most like, if that is clear."""
-    person = nearest(claims, limits)
-    if person is None:
-        return None
+    person = min(claims, key=lambda p: claims[p], default=None)
     others = min((d for p, d in claims.items() if p != person), default=np.inf)
-    return person if claims[person] + limits.margin < others else None
+    clear = person is not None and claims[person] < min(limits.far, others - limits.margin)
+    return person if clear else None

@@ -154,7 +154,7 @@ class Who(Register):
             )  # fmt: skip
             if person == STRANGER:
                 self._challenge(watch, dict(zip(known, apart[row].tolist(), strict=True)), taken, now)
-            guess = judge.nearest(distances, self.limits)
+            guess = judge.nearest(distances, self.limits, self.enrolled)
             self._hear(now, watch, Vote(now, person, guess, float(scores[row]), faces[row]), distances, here)
 
     def _expected(self, watch: Watch, here: list[Watch]) -> frozenset[int]:
@@ -166,7 +166,7 @@ class Who(Register):
 
     def _challenge(self, watch: Watch, apart: Claims, taken: dict[int, Watch], now: float) -> None:
         """Who looks like somebody who is surely elsewhere casts doubt on that."""
-        like = judge.nearest(apart, self.limits)
+        like = judge.nearest(apart, self.limits, self.enrolled)
         if like is None or apart[like] >= min(self.limits.one, apart.get(watch.person, np.inf)):
             return
         holder = taken.get(like)
