@@ -253,7 +253,7 @@ def test_a_model_that_is_not_there_or_not_described(home: Path) -> None:
 
 def test_the_example_in_the_docs_is_complete(home: Path) -> None:
     text = (paths.models_dir() / "README.md").read_text(encoding="utf-8")
-    (example,) = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
+    example, _of_people = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
     data = network(batch=1, size=(640, 640))
     describe(home, data, name="my-faces")
     digest = hashlib.sha256(data).hexdigest()

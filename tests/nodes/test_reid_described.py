@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from test_reid_embed import scene
 
+from dualface import paths
 from dualface.nodes.reid.described import described
 from dualface.nodes.reid.embed import Embedder
 from dualface.zoo import ModelError
@@ -65,6 +66,15 @@ def test_the_face_is_shown_as_it_is_described(own: Any) -> None:
     numbers = embedder.embed(picture, video, faces[:1])[0]
     assert np.linalg.norm(numbers) == pytest.approx(1, abs=1e-5)
     assert (np.sign(numbers) == np.sign(plain[::-1] - 100))[np.abs(plain[::-1] - 100) > 20].all()
+
+
+def test_the_example_in_the_docs_is_complete(own: Any, tmp_path: Path) -> None:
+    text = (paths.models_dir() / "README.md").read_text(encoding="utf-8")
+    _of_faces, example = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
+    (tmp_path / "config" / "models" / "my-people.yaml").write_text(example.replace("0f3c…", "0" * 64))
+    found = described("my-people")
+    assert (found.distance, found.size, found.mean, found.normalise) == (1.1, 112, 127.5, True)
+    assert found.scale == pytest.approx(1 / 127.5)
 
 
 @pytest.mark.parametrize(
