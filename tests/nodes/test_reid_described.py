@@ -71,7 +71,7 @@ def test_the_face_is_shown_as_it_is_described(own: Any) -> None:
 def test_the_example_in_the_docs_is_complete(own: Any, tmp_path: Path) -> None:
     text = (paths.models_dir() / "README.md").read_text(encoding="utf-8")
     _of_faces, example = (part.split("```")[0] for part in text.split("```yaml\n")[1:])
-    (tmp_path / "config" / "models" / "my-people.yaml").write_text(example.replace("0f3c…", "0" * 64))
+    (tmp_path / "config" / "models" / "my-people.yaml").write_text(example.replace("0f3c…", "a" * 64))
     found = described("my-people")
     assert (found.distance, found.size, found.mean, found.normalise) == (1.1, 112, 127.5, True)
     assert found.scale == pytest.approx(1 / 127.5)
