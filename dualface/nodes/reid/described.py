@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -90,11 +89,13 @@ def _points(value: Any, size: int) -> align.Matrix | None:
 
 
 def _number(values: Mapping[str, Any], key: str, default: str) -> float | None:
-    """A number, also written as a fraction such as 1/255."""
+    """A finite number, also written as a fraction such as 1/127.5."""
+    whole, _, part = str(values.get(key, default)).partition("/")
     try:
-        return float(Fraction(str(values.get(key, default)).replace(" ", "")))
+        number = float(whole) / float(part or 1)
     except (ArithmeticError, ValueError):
         return None
+    return number if np.isfinite(number) else None
 
 
 def _said(values: Mapping[str, Any], key: str) -> str:
