@@ -16,6 +16,8 @@ def test_each_sign_has_its_reason_and_the_strongest_is_told() -> None:
     assert told == ["none", "near", "weak", "gap", "new", "new", "gap"]
     just_cut = [gate.REASONS[i] for i in gate.signs(away, kept, touching, 0.1)]
     assert just_cut[4] == "cut"
+    rare = [gate.REASONS[i] for i in gate.signs(away, kept, touching, np.inf, pace=0.5)]
+    assert rare == ["none", "near", "weak", "none", "new", "new", "weak"]
 
 
 def test_nobody_is_no_problem() -> None:

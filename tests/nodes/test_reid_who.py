@@ -65,6 +65,20 @@ def test_while_nothing_happens_next_to_nobody_is_recognised() -> None:
     assert scene.read(0, 499) != scene.read(1, 499)
 
 
+@pytest.mark.parametrize("every", [5, 20, 40])
+def test_looking_rarely_is_no_gap(every: int) -> None:
+    """Boxes in between are only predicted, and vanish after a while."""
+    rows: list[dict[int, Any]] = []
+    for i in range(400):
+        score = 0.9 if i % every == 0 else 0.0
+        shown = i % every < 8 or not score
+        rows.append({0: ("ann", 100, score), 1: ("bob", 400, score)} if shown else {})
+    scene = Scene().play(rows)
+    assert scene.who.asked["gap"] <= 2
+    assert scene.who.asked["new"] <= 4
+    assert len(scene.looked) <= 30
+
+
 def meeting() -> list[dict[int, Any]]:
     """Two walk into each other; from frame 60 on the tracker has them exchanged."""
     rows: list[dict[int, Any]] = []

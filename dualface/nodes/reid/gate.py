@@ -22,7 +22,8 @@ NONE, CHECK, NEAR, WEAK, GAP, CUT, NEW = range(len(REASONS))
 TOUCH = 0.05  # overlap (IoU) from which a tracker can take one face for the other
 MOVED = 0.45  # overlap with the same track's box before, below which it may be another's
 AWAY = 0.12  # seconds not found after which a track is found again, rather than blinked
-LOST = 1.0  # seconds after which motion says nothing any more
+LOST = 1.0  # seconds not found after which motion says nothing any more
+MISSED = 1.5  # looks after which a face was missed, where looks are rarer than that
 AFTER = 0.3  # seconds after a cut in which whoever turns up is there because of it
 
 
@@ -57,12 +58,12 @@ def near(a: Sequence[float], b: Sequence[float]) -> bool:
     return max(abs(across), abs(down)) < tall + their and 0.67 < tall / max(their, 1e-3) < 1.5
 
 
-def signs(away: Array, kept: Array, touching: Array, since_cut: float) -> Any:
+def signs(away: Array, kept: Array, touching: Array, since_cut: float, pace: float = 0.0) -> Any:
     """The strongest reason ``[k]`` to look at each face.
 
     ``away`` is for how many seconds its track was not found before (infinite: never seen),
     ``kept`` the IoU with its box before, ``touching`` the largest IoU with anybody else's box now
-    or a moment ago; ``since_cut`` are seconds.
+    or a moment ago; ``since_cut`` are seconds, ``pace`` those from one look for faces to the next.
 
     >>> inf = np.inf
     >>> away, kept = np.array([0, 0, 0, 0.5, inf]), np.array([1, 1, 0.2, 1, 0])
@@ -72,8 +73,13 @@ def signs(away: Array, kept: Array, touching: Array, since_cut: float) -> Any:
     """
     found = np.where(touching > TOUCH, NEAR, NONE)
     found = np.where(kept < MOVED, WEAK, found)
-    found = np.where(away > AWAY, GAP, found)
-    return np.where(away > LOST, CUT if since_cut <= AFTER else NEW, found)
+    found = np.where(away > max(AWAY, MISSED * pace), GAP, found)
+    return np.where(away > patience(pace), CUT if since_cut <= AFTER else NEW, found)
+
+
+def patience(pace: float) -> float:
+    """Seconds not found after which motion says nothing any more."""
+    return max(LOST, MISSED * pace)
 
 
 def clean(

@@ -32,6 +32,7 @@ def snapshot(who: Who) -> Snapshot:
         ).reshape(-1, 5),
         "faces": np.array(faces, np.float32).reshape(len(faces), -1 if faces else 0),
         "clock": np.array([who.cut_at, who.frame, who.next_person], np.float64),
+        "looks": np.array(who.looks, np.float64),
         "asked": np.array(list(who.asked.values()), np.int64),
         "swaps": np.array([astuple(s) for s in who.swaps], np.int64).reshape(-1, 6),
         "together": _pairs(sorted(who.together)),
@@ -56,6 +57,7 @@ def restore(who: Who, kept: Snapshot) -> None:
         who.watches[int(track)].votes.append(Vote(seconds, person, guess, score, face))
     cut_at, *whole = kept["clock"].tolist()
     who.cut_at, (who.frame, who.next_person) = cut_at, map(int, whole)
+    who.looks = kept["looks"].tolist()
     who.asked = dict(zip(who.asked, kept["asked"].tolist(), strict=True))
     who.swaps = [Swap(*row) for row in kept["swaps"].tolist()]
     who.together = {(a, b) for a, b in kept["together"].tolist()}

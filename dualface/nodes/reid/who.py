@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, Literal
 
 import numpy as np
 
 from dualface.graph.types import Floats
 from dualface.nodes.reid import gate, judge
-from dualface.nodes.reid.gate import CHECK, CUT, LOST, NEAR, NEW, NONE, REASONS, Array
+from dualface.nodes.reid.gate import CHECK, CUT, NEAR, NEW, NONE, REASONS, Array
 from dualface.nodes.reid.judge import STRANGER, Claims, Limits
 from dualface.nodes.reid.register import Register
 from dualface.nodes.reid.watch import RETRY, SETTLE, TRIES, Vote, Watch
 
+LOOKS = 8  # the last ones, which tell how often faces are looked for
 LONG = 1.0  # seconds together after which those who stay near each other are recognised all the same
 PROMINENT = 2.0  # times as tall as anybody else: the picture is about this face
 
@@ -40,6 +41,7 @@ class Who(Register):
         super().__init__(limits, most, enrolled)
         self.rules = rules
         self.cut_at = -np.inf
+        self.looks: list[float] = []  # when faces were found last
 
     def see(
         self, frame: int, now: float, cut: bool, ids: list[int], boxes: Array, scores: Any, landmarks: Any,
@@ -53,6 +55,8 @@ class Who(Register):
                 self.lean(watch, frame)
             self.watches, self.cut_at = {}, now
         found = scores > 0
+        if found.any():
+            self.looks = [*self.looks[-LOOKS:], now]
         self.found[frame] = [track for track, there in zip(ids, found.tolist(), strict=True) if there]
         covered = self._doubt(now, ids, boxes, found)
         fit = gate.clean(
@@ -67,11 +71,19 @@ class Who(Register):
         self._forget(now, set(ids))
         return len(wanted)
 
+    @property
+    def pace(self) -> float:
+        """Seconds from one look for faces to the next, as it seems: some trackers skip frames, and some
+        films have few."""
+        return min((b - a for a, b in pairwise(self.looks) if b > a), default=0.0)
+
     def _doubt(self, now: float, ids: list[int], boxes: Array, found: Any) -> Array:
         """Raise questions; returns the share of each face that others cover."""
         away, kept = np.full(len(ids), np.inf), np.zeros(len(ids))
         touching, covered = np.zeros(len(ids)), np.zeros(len(ids))
-        lost = [w for w in self.watches.values() if w.track not in ids and now - w.found <= LOST]
+        pace = self.pace
+        patience = gate.patience(pace)
+        lost = [w for w in self.watches.values() if w.track not in ids and now - w.found <= patience]
         if ids and len(ids) + len(lost) > 1:
             iou, share = gate.overlaps(boxes, np.array([*boxes.tolist(), *(w.box for w in lost)]))
             np.fill_diagonal(iou, 0.0)
@@ -80,7 +92,7 @@ class Who(Register):
         for i, track in enumerate(ids):
             if (known := self.watches.get(track)) is not None:
                 away[i], kept[i] = now - known.found, gate.kept(boxes[i].tolist(), known.box)
-        signs = gate.signs(away, kept, touching, now - self.cut_at).tolist()
+        signs = gate.signs(away, kept, touching, now - self.cut_at, pace).tolist()
         for i, (track, sign) in enumerate(zip(ids, signs, strict=True)):
             box = boxes[i].tolist()
             watch = self.watches.get(track)
@@ -203,5 +215,5 @@ class Who(Register):
             if watch.votes:
                 self.lean(watch, self.frame)
                 watch.votes = []
-            if now - watch.found > LOST:
+            if now - watch.found > gate.patience(self.pace):
                 del self.watches[watch.track]
