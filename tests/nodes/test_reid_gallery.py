@@ -30,11 +30,12 @@ def test_the_anchor_stays_whatever_is_learnt() -> None:
     assert gallery.distances(face(1)[None], [3, 4]).tolist() == [[0.0, INF]]
 
 
-def test_who_was_met_first_is_forgotten_unless_still_wanted() -> None:
+def test_who_was_seen_least_is_forgotten_unless_still_wanted() -> None:
     gallery = Gallery(0.5, 2)
     gallery.add(0, [face(1)], set())
     gallery.add(1, [face(0, 1)], set())
-    gallery.add(2, [face(0, 0, 1)], {0})
+    gallery.faces[0].seen = 9
+    gallery.add(2, [face(0, 0, 1)], set())
     assert list(gallery.faces) == [0, 2]
     gallery.add(3, [face(0, 0, 0, 1)], {0, 2})
     assert list(gallery.faces) == [0, 2]

@@ -16,12 +16,13 @@ FADING = 0.1  # share of a new face in the running mean
 
 
 class Face:
-    """One person's faces: the ``anchor``, which never changes, their running ``mean``, and ``poses``."""
+    """One person's faces: the ``anchor``, which never changes, their running ``mean``, and ``poses``;
+    ``seen`` counts the frames with them."""
 
-    __slots__ = ("anchor", "mean", "poses")
+    __slots__ = ("anchor", "mean", "poses", "seen")
 
-    def __init__(self, anchor: Floats, mean: Floats | None = None, poses: Sequence[Floats] = ()) -> None:
-        self.anchor, self.mean, self.poses = anchor, anchor if mean is None else mean, list(poses)
+    def __init__(self, anchor: Floats, mean: Floats, poses: Sequence[Floats] = (), seen: int = 0) -> None:
+        self.anchor, self.mean, self.poses, self.seen = anchor, mean, list(poses), seen
 
     def all(self) -> list[Floats]:
         return [self.anchor, self.mean, *self.poses]
@@ -37,12 +38,12 @@ class Gallery:
 
     def add(self, person: int, faces: Sequence[Floats], keep: set[int]) -> None:
         """Get to know a person by their first faces, the best one first. Where there are too many
-        persons already, whoever of those not in ``keep`` was met first is forgotten."""
+        persons already, whoever of those not in ``keep`` was seen least is forgotten."""
         if person not in self.faces and len(self.faces) >= self.most:
             spare = [known for known in self.faces if known not in keep]
             if not spare:
                 return
-            del self.faces[spare[0]]
+            del self.faces[min(spare, key=lambda known: self.faces[known].seen)]
         self.faces[person] = Face(faces[0], np.mean(faces, axis=0, dtype=np.float32))
 
     def feed(self, person: int, face: Floats) -> None:
@@ -66,11 +67,11 @@ class Gallery:
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
         made = {f"{person}": np.stack(face.all()) for person, face in self.faces.items()}
-        return {**made, "order": np.array([*self.faces], np.int64)}
+        return {**made, "seen": np.array([(p, face.seen) for p, face in self.faces.items()], np.int64)}
 
     def restore(self, snapshot: Snapshot) -> None:
         """Take up the state of an earlier `snapshot`."""
         self.faces = {}
-        for person in snapshot["order"].tolist():
+        for person, seen in snapshot["seen"].reshape(-1, 2).tolist():
             anchor, mean, *poses = snapshot[f"{person}"]
-            self.faces[person] = Face(anchor, mean, poses)
+            self.faces[person] = Face(anchor, mean, poses, seen)

@@ -130,7 +130,7 @@ class Register:
             apart = float(np.linalg.norm(faces[other].mean - faces[person].mean))
             if (old, new) in self.together or new in self.enrolled or apart >= self.limits.alike:
                 continue
-            del faces[new]
+            faces[old].seen += faces.pop(new).seen
             self.ledger.unite(new, old)
             self.united.append((new, old))
             pairs = {tuple(old if p == new else p for p in pair) for pair in self.together}

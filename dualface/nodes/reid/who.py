@@ -67,7 +67,10 @@ class Who(Register):
         here = [self.watches[track] for track in self.found[frame]]
         if wanted:
             self._judge(now, [self.watches[ids[i]] for i in wanted], here, embed(wanted), scores[wanted])
-        self.together.update(combinations(sorted({w.person for w in here if not w.doubted}), 2))
+        sure = {watch.person for watch in here if not watch.doubted}
+        self.together.update(combinations(sorted(sure), 2))
+        for person in sure & self.gallery.faces.keys():
+            self.gallery.faces[person].seen += 1
         self._forget(now, set(ids))
         return len(wanted)
 
