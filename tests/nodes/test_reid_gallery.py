@@ -77,15 +77,21 @@ def test_two_faces_are_never_one_person() -> None:
 def test_a_vote_needs_a_near_face_and_a_margin(
     person: int | None, claims: dict[int, float], several: bool, vote: int | None
 ) -> None:
-    assert opinion(1, person, claims, LIMITS, several=several, expected=frozenset()) == vote
+    assert opinion(1, person, claims, LIMITS, several=several) == vote
 
 
-def test_who_was_enrolled_is_expected_where_the_picture_is_about_a_face() -> None:
-    claims = {0: 0.7, 1: 0.63, 5: 0.4}
-    for several, expected, vote in ((True, {0, 1}, 1), (False, {0, 1}, STRANGER), (True, set(), STRANGER)):
-        told = opinion(9, None, {0: 0.7, 1: 0.63}, LIMITS, several=several, expected=frozenset(expected))
+def test_a_profile_is_no_stranger_but_may_be_who_was_enrolled() -> None:
+    claims, both = {0: 0.7, 1: 0.63}, frozenset({0, 1})
+    for several, sideways, expected, vote in (
+        (True, True, both, 1),
+        (False, True, both, None),  # one look is not enough
+        (True, True, frozenset[int](), None),
+        (True, False, both, STRANGER),  # a portrait shows faces to the front well enough
+    ):
+        told = opinion(9, None, claims, LIMITS, several=several, sideways=sideways, expected=expected)
         assert told == vote
-    assert opinion(9, None, {**claims, 1: 0.66}, LIMITS, several=True, expected=frozenset({0, 1})) is None
+    assert opinion(9, None, {0: 0.7, 1: 0.66}, LIMITS, several=True, sideways=True, expected=both) is None
+    assert opinion(9, 0, {0: 0.4, 1: 0.7}, LIMITS, several=False, sideways=True, expected=both) == 0
 
 
 def test_long_looking_decides_only_what_is_clear() -> None:

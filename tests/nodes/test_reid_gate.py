@@ -56,3 +56,11 @@ def test_near_is_a_matter_of_place_and_size() -> None:
     assert not gate.near(box, [0.0, 0.0, 80.0, 100.0])
     assert gate.kept(box, box) == 1
     assert gate.kept(box, [50.0, 0.0, 90.0, 50.0]) == 0
+
+
+def test_a_profile_has_its_eyes_together_however_it_is_tilted() -> None:
+    front = np.array([(0, 0), (40, 0), (20, 22), (5, 42), (35, 42)], float)
+    profile = front * (0.35, 1)
+    turn = np.array([[0.8, 0.6], [-0.6, 0.8]])
+    faces = np.array([front, profile, front @ turn, profile @ turn])
+    assert gate.sideways(faces).tolist() == [False, True, False, True]

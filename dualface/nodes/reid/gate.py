@@ -23,6 +23,7 @@ TOUCH = 0.05  # overlap (IoU) from which a tracker can take one face for the oth
 MOVED = 0.45  # overlap with the same track's box before, below which it may be another's
 AWAY = 0.12  # seconds not found after which a track is found again, rather than blinked
 LOST = 1.0  # seconds not found after which motion says nothing any more
+SIDEWAYS = 0.5  # of the way from eyes to mouth: eyes that are nearer to each other are in profile
 MISSED = 1.5  # looks after which a face was missed, where looks are rarer than that
 AFTER = 0.3  # seconds after a cut in which whoever turns up is there because of it
 
@@ -90,3 +91,12 @@ def clean(
     tall = boxes[:, 3] - boxes[:, 1] >= height
     known = np.isfinite(landmarks).all(axis=(1, 2))
     return np.asarray((scores >= score) & (covered < overlap) & tall & known)
+
+
+def sideways(landmarks: Any) -> Bools:
+    """Which faces ``[k, 5, 2]`` look to the side: their eyes are nearer to each other than half of what
+    they are from the mouth, where faces to the front have about the same."""
+    points = np.asarray(landmarks, np.float64)
+    across = np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
+    down = np.linalg.norm(points[:, 3:].mean(1) - points[:, :2].mean(1), axis=1)
+    return np.asarray(across < SIDEWAYS * down)

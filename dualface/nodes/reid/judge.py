@@ -61,18 +61,25 @@ def share_out(claims: Array, limits: Limits) -> list[int | None]:
 
 
 def opinion(
-    own: int, person: int | None, claims: Claims, limits: Limits, *, several: bool, expected: frozenset[int]
+    own: int,
+    person: int | None,
+    claims: Claims,
+    limits: Limits,
+    *,
+    several: bool,
+    sideways: bool = False,
+    expected: frozenset[int] = frozenset(),
 ) -> int | None:
     """The vote of a face on a track that is held for ``own`` where ``person`` is nearest to it: a person,
     `STRANGER`, or None where it says nothing.
 
-    ``several``: the distances are those of a mean. ``expected`` are enrolled people of whom
-    anybody as prominent as this face is likely one.
+    ``several``: the distances are those of a mean. A face that looks ``sideways`` is far from everybody
+    and thus no stranger; it is rather one of ``expected``, enrolled people whom this picture is about.
 
-    >>> opinion(1, 2, {1: 0.8, 2: 0.3}, Limits(0.5), several=False, expected=frozenset())
+    >>> opinion(1, 2, {1: 0.8, 2: 0.3}, Limits(0.5), several=False)
     2
-    >>> opinion(1, 2, {1: 0.38, 2: 0.3}, Limits(0.5), several=False, expected=frozenset())
-    >>> opinion(1, None, {1: 0.8, 2: 0.7}, Limits(0.5), several=False, expected=frozenset())
+    >>> opinion(1, 2, {1: 0.38, 2: 0.3}, Limits(0.5), several=False)
+    >>> opinion(1, None, {1: 0.8, 2: 0.7}, Limits(0.5), several=False)
     -1
     """
     limit = limits.several if several else limits.one
@@ -80,12 +87,13 @@ def opinion(
     others = min((d for p, d in claims.items() if p not in (person, own)), default=np.inf)
     if person == own and (mine < limit or mine + limits.margin < others):
         return own
+    near = min(expected & claims.keys(), key=lambda p: claims[p], default=None)
+    if sideways and several and near is not None and claims[near] < limits.expected:
+        return near
     if person != own and mine < limit and mine + limits.margin < min(claims.get(own, np.inf), others):
         return person
-    near = min((p for p in expected if p in claims), key=lambda p: claims[p], default=None)
-    if several and near is not None and claims[near] < limits.expected:
-        return near
-    return STRANGER if min(claims.values(), default=np.inf) >= limits.far else None
+    far = min(claims.values(), default=np.inf) >= limits.far
+    return STRANGER if far and not sideways else None
 
 
 def nearest(claims: Claims, limits: Limits, enrolled: frozenset[int]) -> int | None:

@@ -66,7 +66,9 @@ class Who(Register):
         wanted = [i for i in np.flatnonzero(fit).tolist() if self._wanted(self.watches[ids[i]], now)]
         here = [self.watches[track] for track in self.found[frame]]
         if wanted:
-            self._judge(now, [self.watches[ids[i]] for i in wanted], here, embed(wanted), scores[wanted])
+            asked = [self.watches[ids[i]] for i in wanted]
+            aside = gate.sideways(landmarks[wanted]).tolist()
+            self._judge(now, asked, here, embed(wanted), scores[wanted].tolist(), aside)
         sure = {watch.person for watch in here if not watch.doubted}
         self.together.update(combinations(sorted(sure), 2))
         for person in sure & self.gallery.faces.keys():
@@ -145,7 +147,10 @@ class Who(Register):
             return False
         return now >= watch.due - 1e-6
 
-    def _judge(self, now: float, asked: list[Watch], here: list[Watch], faces: Floats, scores: Any) -> None:
+    def _judge(
+        self, now: float, asked: list[Watch], here: list[Watch], faces: Floats, scores: list[float],
+        sideways: list[bool],
+    ) -> None:  # fmt: skip
         """Whom do these faces show? Only who is not surely somewhere else comes into question, and
         nobody twice."""
         taken = {watch.person: watch for watch in here if not watch.doubted}
@@ -165,16 +170,16 @@ class Who(Register):
             distances = dict(zip(known, claims[row].tolist(), strict=True))
             person = judge.opinion(
                 watch.person, None if column is None else known[column], distances, self.limits,
-                several=bool(watch.votes), expected=self._expected(watch, here),
+                several=bool(watch.votes), sideways=sideways[row], expected=self._expected(watch, here),
             )  # fmt: skip
             if person == STRANGER:
                 self._challenge(watch, dict(zip(known, apart[row].tolist(), strict=True)), taken, now)
             guess = judge.nearest(distances, self.limits, self.enrolled)
-            self._hear(now, watch, Vote(now, person, guess, float(scores[row]), faces[row]), distances, here)
+            self._hear(now, watch, Vote(now, person, guess, scores[row], faces[row]), distances, here)
 
     def _expected(self, watch: Watch, here: list[Watch]) -> frozenset[int]:
         """Enrolled people, where this face is so much taller than all others that the picture is
-        about it. Of a profile a portrait says little; that it is one of those it was made for, much."""
+        about it. Of a profile a portrait says little; that the film is about these people, more."""
         tall = watch.box[3] - watch.box[1]
         others = max((w.box[3] - w.box[1] for w in here if w is not watch), default=0.0)
         return self.enrolled if tall >= PROMINENT * others else frozenset()
