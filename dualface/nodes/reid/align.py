@@ -104,11 +104,16 @@ def cut_out(picture: Any, video: Video, way: Matrix, size: int, rows: Matrix) ->
     return np.asarray(np.clip(seen, 0, 255), np.float32).reshape(3, size, size)
 
 
+def block_of(way: Matrix) -> int:
+    """The side of the blocks of samples that are averaged before what ``way`` leads to is made smaller."""
+    scale = float(np.sqrt(abs(np.linalg.det(way[:, :2]))))
+    return int(2 ** max(0, int(np.log2(max(scale, 1e-6)) + 0.5)))
+
+
 def _warp(plane: Any, way: Matrix, size: int) -> Floats:
     """``[size, size(, 2)]`` float32, bilinear; what is made smaller is averaged first."""
     corners = apply(way, [(0, 0), (size, 0), (0, size), (size, size)])
-    scale = float(np.sqrt(abs(np.linalg.det(way[:, :2]))))
-    block = 2 ** max(0, int(np.log2(max(scale, 1e-6)) + 0.5))
+    block = block_of(way)
     # Only this part is read: whole blocks, and one more around for what lies between samples.
     limits = np.array([plane.shape[1], plane.shape[0]])
     low = np.clip(np.floor(corners.min(0) / block - 2), 0, np.maximum(limits // block - 1, 0)).astype(int)

@@ -16,16 +16,17 @@ from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, Stat
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuts, Floats, Frames, Layout, M, Memory, People, Tracks, spans
 from dualface.nodes.layout import SIDE_BY_SIDE
-from dualface.nodes.reid import kept
+from dualface.nodes.reid import kept, portrait
 from dualface.nodes.reid.answers import Answers
 from dualface.nodes.reid.described import described
-from dualface.nodes.reid.embed import MODEL, Embedder
+from dualface.nodes.reid.embed import MODEL, Embedder, Networks
 from dualface.nodes.reid.judge import Limits
 from dualface.nodes.reid.told import told
 from dualface.nodes.reid.who import Rules, Who
 
 PACKAGES = ("onnxruntime", "cv2")
 WEIGHTS = "face_recognition_models"
+NETWORKS_MB = 300  # two small ones, for eight faces
 TRACKS = ("counts", "boxes", "scores", "landmarks", "ids")
 
 
@@ -87,7 +88,7 @@ class Conditional(Node[ConditionalConfig]):
 
     def __init__(self, config: ConditionalConfig) -> None:
         super().__init__(config)
-        self._embedder = Embedder(config.model)
+        self._embedder: Embedder | None = None
         self._owed: list[tuple[Tracks, Cuts]] = []
         self._seen = 0  # frames
         self._enrolled = not config.photos
@@ -96,8 +97,10 @@ class Conditional(Node[ConditionalConfig]):
     def needs(config: ConditionalConfig, memory: Memory) -> Needs:
         packages = (*PACKAGES, WEIGHTS) if config.model == MODEL else PACKAGES
         if memory is Memory.CUDA:
-            # Pictures stay where they are, but for those in which somebody is recognised.
-            return Needs(packages=(*packages, "cupy"), threads=0.3)
+            return Needs(
+                engine="cuda", features=("cuda",), packages=(*packages, "torch", "cupy"),
+                vram_mb=NETWORKS_MB, threads=0.3,
+            )  # fmt: skip
         return Needs(packages=packages, threads=0.3)
 
     @staticmethod
@@ -140,15 +143,15 @@ class Conditional(Node[ConditionalConfig]):
             yield self._answer()
 
     def close(self) -> None:
-        self._embedder.close()
+        if self._embedder is not None:
+            self._embedder.close()
 
     def _see(self, frames: Frames[NV12, M], i: int, tracks: Tracks, span: slice, cuts: Cuts) -> None:
         """Follow the tracks of one frame; its picture is looked at only where a face is wanted."""
         landmarks, scores = tracks.landmarks[span], tracks.scores[span]
 
         def embed(wanted: list[int]) -> Floats:
-            self._enrol()
-            return self._embedder.embed(self._picture(frames, i), frames.video, landmarks[wanted])
+            return self._recogniser(frames).embed(frames.data[i], frames.video, landmarks[wanted])
 
         recognised = self._who.see(
             self._seen, float(cuts.seconds[i]), bool(cuts.flags[i]), tracks.ids[span].tolist(),
@@ -162,29 +165,22 @@ class Conditional(Node[ConditionalConfig]):
         if not span.stop > span.start:
             count("frames_without_face", 1)
 
-    def _picture(self, frames: Frames[NV12, M], i: int) -> Any:
-        """One picture, in the host's memory."""
-        if isinstance(frames.data, np.ndarray):
-            return frames.data[i]
-        from dualface.hw.cuda import on
+    def _recogniser(self, frames: Frames[NV12, M]) -> Embedder:
+        """Opened with the first face, where the pictures are; it gets to know the people in the photos."""
+        if self._embedder is None:
+            networks: Networks | None = None
+            if not isinstance(frames.data, np.ndarray):
+                from dualface.nodes.reid.embed_cuda import DeviceNetworks
 
-        assert self._context.device is not None
-        with on(self._context.device) as stream:
-            picture = frames.data[i].get(stream=stream)
-        self._context.count("device_to_host_bytes", picture.nbytes)
-        return picture
-
-    def _enrol(self) -> None:
-        """Get to know the people in the photos, once, before the first face is recognised."""
-        if self._enrolled:
-            return
-        from dualface.nodes.reid import portrait
-
-        for person, photo in enumerate(self.config.photos.values()):
-            face = self._embedder.embed(*portrait.read(photo))
-            self._who.gallery.add(person, [*face], set())
-
-        self._enrolled = True
+                assert self._context.device is not None
+                networks = DeviceNetworks(self._context.device, self._context.count)
+            self._embedder = Embedder(self.config.model, networks=networks)
+        if not self._enrolled:
+            for person, photo in enumerate(self.config.photos.values()):
+                face = self._embedder.embed(*portrait.read(photo))
+                self._who.gallery.add(person, [*face], set())
+            self._enrolled = True
+        return self._embedder
 
     def _answer(self) -> People:
         tracks, _ = self._owed[0]

@@ -1,8 +1,8 @@
-"""Faces to numbers on the CPU: look closer for landmarks, cut the face out upright, ask the network."""
+"""Faces to numbers: look closer for landmarks, cut the face out upright, ask the network."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from dualface import zoo
 from dualface.graph.types import Floats, Video
 from dualface.infer.onnxruntime import OnnxSession
+from dualface.infer.session import Arrays
 from dualface.nodes.detect.heads import Found, decode
 from dualface.nodes.detect.small import bgr_rows
 from dualface.nodes.reid import align
@@ -27,19 +28,74 @@ OFF = LOOK / 8  # a face whose landmarks are further off, in the mean, is somebo
 AT_A_TIME = 8  # faces; more need not fit the processor's caches
 
 
+class Networks(Protocol):
+    """The two networks, where the pictures are. Both are asked about the parts of a picture
+    (``[H*3/2, W]`` uint8, NV12) from which ``ways`` lead, in the channels that ``rows`` make
+    (`align.cut_out`), open when they are first asked, and answer on the host, face by face."""
+
+    def look(self, picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, size: int) -> Arrays:
+        """YuNet's outputs for parts of ``size`` pixels a side."""
+        ...
+
+    def number(
+        self, picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, shown: Described
+    ) -> Floats:
+        """The recognising network's answer ``[k, ...]``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class HostNetworks:
+    """Both by ONNX Runtime on ``threads`` threads."""
+
+    def __init__(self, threads: int = 1) -> None:
+        self._threads = threads
+        self._open: dict[str, OnnxSession] = {}
+
+    def look(self, picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, size: int) -> Arrays:
+        return self._run("yunet", _cut_out(picture, video, ways, rows, size))
+
+    def number(
+        self, picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, shown: Described
+    ) -> Floats:
+        chips = show(picture, video, ways, rows, shown)
+        return next(iter(self._run(shown.name, chips).values()))
+
+    def close(self) -> None:
+        while self._open:
+            self._open.popitem()[1].close()
+
+    def _run(self, model: str, shown: Floats) -> Arrays:
+        if model not in self._open:
+            self._open[model] = OnnxSession(zoo.onnx_path(model), threads=self._threads)
+        session = self._open[model]
+        return session.run({session.inputs[0]: shown})
+
+
+def show(picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, shown: Described) -> Floats:
+    """The faces as the network wants them, ``[k, 3, size, size]``."""
+    chips = _cut_out(picture, video, ways, rows, shown.size)
+    return (chips - np.float32(shown.mean)) * np.float32(shown.scale)
+
+
+def _cut_out(picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, size: int) -> Floats:
+    return np.stack([align.cut_out(picture, video, way, size, rows) for way in ways])
+
+
 class Embedder:
     """Turns faces into numbers whose distance says how alike they are.
 
-    Nothing is loaded before the first face. ``looks`` is how many times at most the landmarks
+    Nothing is loaded before the first face. ``networks`` are those on the host unless given; pictures
+    have to be where they take them. ``looks`` is how many times at most the landmarks
     are sought anew in the face turned upright, until they stay; detectors misjudge a tilted head. Used
     by one thread at a time.
     """
 
-    def __init__(self, model: str = MODEL, *, threads: int = 1, looks: int = 4) -> None:
-        self.model, self.threads, self.looks = model, threads, looks
+    def __init__(self, model: str = MODEL, *, networks: Networks | None = None, looks: int = 4) -> None:
+        self.model, self.looks = model, looks
+        self._networks = HostNetworks() if networks is None else networks
         self._described: Described | None = None
-        self._network: OnnxSession | None = None
-        self._finder: OnnxSession | None = None
 
     def embed(self, picture: Any, video: Video, landmarks: Any) -> Floats:
         """``[k, d]`` float32 (``d`` is 128 for dlib's) for the faces with ``landmarks`` ``[k, 5, 2]``
@@ -53,18 +109,6 @@ class Embedder:
             return np.zeros((0, 0), np.float32)
         parts = [points[start : start + AT_A_TIME] for start in range(0, len(points), AT_A_TIME)]
         return np.concatenate([self._embed(picture, video, part) for part in parts])
-
-    def chips(self, picture: Any, video: Video, landmarks: Any) -> Floats:
-        """What the network is shown of the same faces: ``[k, 3, size, size]``, for dlib's RGB 0..255."""
-        if self._described is None:
-            self._described = described(self.model)
-        points, shown = self.refine(picture, video, landmarks), self._described
-        if not len(points):
-            return np.zeros((0, 3, shown.size, shown.size), np.float32)
-        ways = [align.upright(face, video, shown.points) for face in points]
-        rows = bgr_rows(video.color, video.height)[:: -1 if shown.channels == "rgb" else 1]
-        chips = np.stack([align.cut_out(picture, video, way, shown.size, rows) for way in ways])
-        return (chips - np.float32(shown.mean)) * np.float32(shown.scale)
 
     def refine(self, picture: Any, video: Video, landmarks: Any) -> Points:
         """The landmarks ``[k, 5, 2]`` as the closer looks find them, in source pixels."""
@@ -82,29 +126,35 @@ class Embedder:
 
     def close(self) -> None:
         """Let go of the networks; they open again when they are needed."""
-        for session in (self._network, self._finder):
-            if session is not None:
-                session.close()
-        self._network = self._finder = None
+        self._networks.close()
+
+    def chips(self, picture: Any, video: Video, landmarks: Any) -> Floats:
+        """What the network is shown of faces in a ``picture`` on the host, as for `embed`:
+        ``[k, 3, size, size]``, for dlib's RGB 0..255."""
+        return show(picture, video, *self._faces(picture, video, landmarks))
 
     def _embed(self, picture: Any, video: Video, points: Points) -> Floats:
-        chips = self.chips(picture, video, points)
-        if self._network is None:
-            self._network = OnnxSession(zoo.onnx_path(self.model), threads=self.threads)
-        session = self._network
-        numbers = np.asarray(session.run({session.inputs[0]: chips})[session.outputs[0]])
-        assert self._described is not None
-        return self._described.finished(numbers)
+        ways, rows, shown = self._faces(picture, video, points)
+        return shown.finished(self._networks.number(picture, video, ways, rows, shown))
+
+    def _faces(
+        self, picture: Any, video: Video, landmarks: Any
+    ) -> tuple[list[align.Matrix], Rows, Described]:
+        """Where the faces are, by which channels, and how the network wants them."""
+        if self._described is None:
+            self._described = described(self.model)
+        shown = self._described
+        points = self.refine(picture, video, landmarks)
+        rows = bgr_rows(video.color, video.height)[:: -1 if shown.channels == "rgb" else 1]
+        return [align.upright(face, video, shown.points) for face in points], rows, shown
 
     def _closer(self, picture: Any, video: Video, rows: Rows, points: Points) -> tuple[Points, Points]:
         """The landmarks found in each face turned upright, as they were where none is found; and by
         how many pixels of that look they have moved, ``[k]``."""
-        if self._finder is None:
-            self._finder = OnnxSession(zoo.onnx_path("yunet"), threads=self.threads)
-        session, places = self._finder, align.template(LOOK, SHARE)
+        places = align.template(LOOK, SHARE)
         ways = [align.upright(face, video, places) for face in points]
-        seen = np.stack([align.cut_out(picture, video, way, LOOK, rows) for way in ways])
-        found = decode(session.run({session.inputs[0]: seen}), LOOK, SURE, nms=0.3, most=4)
+        seen = self._networks.look(picture, video, ways, rows, LOOK)
+        found = decode(seen, LOOK, SURE, nms=0.3, most=4)
         closer = points.copy()
         moved = np.zeros(len(points))
         for i, (way, better) in enumerate(zip(ways, map(_middle, found), strict=True)):
