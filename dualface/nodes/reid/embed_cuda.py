@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dualface import zoo
+from dualface.graph.errors import DeviceError
 from dualface.graph.node import Device
 from dualface.graph.types import Floats, Video
 from dualface.hw.cuda import on
@@ -86,7 +87,11 @@ class DeviceNetworks:
         if model not in self._open:
             ((batch, *_),) = inputs(load(zoo.onnx_path(model))).values()
             at_a_time = MOST if batch == FREE else min(batch, MOST)
-            session = open_network("torch", model, self._device, batch=at_a_time, size=(size, size))
+            try:
+                session = open_network("torch", model, self._device, batch=at_a_time, size=(size, size))
+            except (RuntimeError, ValueError) as error:  # torch's own, an operator that is not known
+                told = str(error).splitlines()[0]
+                raise DeviceError(f"the network '{model}' does not open on the GPU: {told}") from error
             self._count("vram_mb", session.vram_bytes / (1 << 20))
             self._open[model] = session, at_a_time
         return self._open[model]
