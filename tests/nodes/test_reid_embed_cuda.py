@@ -1,4 +1,4 @@
-"""What recognition hands to a GPU, without one: a kernel that is done by the CPU's means, and torch on the CPU."""
+"""What recognition hands to a GPU, without one: the CPU does the kernel's work, and torch's."""
 
 from __future__ import annotations
 
