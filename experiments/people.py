@@ -37,7 +37,7 @@ POLICIES = {
 }
 COUNTED = ("faces_seen", "faces_recognised", "frames_with_reid", "swaps_corrected")
 HEAD = (
-    f"{'':18}{'recall':>7}{'wrong':>7}{'nameless':>9}{'strayed':>8}{'IDF1':>7}{'HOTA':>7}{'swaps':>6}{'delay':>6}"
+    f"{'':18}{'recall':>7}{'wrong':>7}{'nameless':>9}{'strayed':>8}{'strays':>7}{'IDF1':>7}{'HOTA':>7}{'swaps':>6}{'delay':>6}"
     f"{'tracks':>7}{'faces rec.':>11}{'frames':>7}{'track µs':>9}{'reid µs':>8}"
 )
 
@@ -97,7 +97,7 @@ def measure(found: Sequence[Path], overrides: Sequence[str], *, true: bool = Fal
 
 def row(policy: str, f: Mapping[str, float]) -> str:
     return (
-        f"{policy:18}{f['recall']:7.1%}{f['wrong']:7.2%}{f['nameless']:9.1%}{f['strayed']:8.2%}{f['idf1']:7.1%}{f['hota']:7.1%}"
+        f"{policy:18}{f['recall']:7.1%}{f['wrong']:7.2%}{f['nameless']:9.1%}{f['strayed']:8.2%}{f['strays']:7.0f}{f['idf1']:7.1%}{f['hota']:7.1%}"
         f"{f['swaps']:6.0f}{f['delay']:6.1f}{f['tracks']:7.0f}{f['recognised']:11.1%}{f['frames']:7.1%}"
         f"{f['track_us']:9.0f}{f['reid_us']:8.0f}"
     )

@@ -63,6 +63,7 @@ def test_a_person_set_right_on_a_track_that_strayed_is_right() -> None:
     figures = score(film(right, [(5, 6)] * 12 + [(6, 5)] * 8)).figures()
     assert figures["wrong"] == 0
     assert figures["strayed"] == pytest.approx(16 / 40)
+    assert figures["strays"] == 2
 
 
 def test_boxes_on_faces_that_do_not_count_are_neither_right_nor_wrong(tmp_path: Path) -> None:
