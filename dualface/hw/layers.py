@@ -24,6 +24,7 @@ from typing import Any
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.hardware import Hardware
 from dualface.hw.keys import GPU_KEYS, KEYS, parse, unknown
+from dualface.hw.packages import PACKAGES
 from dualface.hw.relations import depends, misfit, too_much
 
 COMMAND_LINE = "command line"
@@ -111,7 +112,17 @@ def resolve(
     if work.problems:
         raise RequestError(work.problems)
     values = tuple(Value(key, *work.chosen[key]) for key in KEYS)
-    return Resolved(_hardware(name, {v.key: v.value for v in values}), values, tuple(work.warnings))
+    plain = {v.key: v.value for v in values}
+    if work.chosen["packages"][1] != COMMAND_LINE:
+        plain["packages"] = [*plain["packages"], *_extras(machine)]
+    return Resolved(_hardware(name, plain), values, tuple(work.warnings))
+
+
+def _extras(machine: Layer | None) -> set[str]:
+    """Packages of this machine that are no matter of hardware, such as a network's weights or what a
+    plugin needs: no layer could list them all."""
+    found = set(machine.values.get("packages", ())) if machine else set()
+    return found - set(PACKAGES)
 
 
 def _layers(

@@ -19,21 +19,9 @@ from typing import Any
 from dualface.hw import system
 from dualface.hw.engines import LIBRARIES, engines, has_library
 from dualface.hw.layers import Layer
+from dualface.hw.packages import PACKAGES
 from dualface.hw.visible import hidden, shown
 
-# Import name → distributions that bring it; their versions are part of the cache's key.
-PACKAGES = {
-    "av": ("av",),
-    "cv2": ("opencv-python-headless", "opencv-python"),
-    "onnx": ("onnx",),
-    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
-    "torch": ("torch",),
-    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy"),
-    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-    "tensorrt_rtx": ("tensorrt-rtx", "tensorrt_rtx"),
-    "tensorrt_rtx_bindings": ("tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings"),
-    "PyNvVideoCodec": ("PyNvVideoCodec",),
-}
 VRAM_SHARE = 0.75  # of the smallest card; the desktop, other programs and CUDA itself need some
 STREAMS = 4  # more jobs than this on one GPU gained nothing: NVDEC or NVENC is full before
 STREAM_MB = 6144

@@ -364,3 +364,12 @@ def test_the_template_can_be_read_as_a_manual_layer() -> None:
     read = read_manual(CONF / "manual.yaml")
     assert read.notes == ()
     assert not any(read.values.values())
+
+
+def test_packages_that_are_no_matter_of_hardware_are_those_of_this_machine() -> None:
+    """A layer could not list every plugin's; what it lists of the others holds."""
+    here = [*HERE_CPU.values["packages"], "cupy", "weights"]
+    machine = Layer("probed", {**HERE_CPU.values, "packages": here})
+    preset = {"name": "small", "packages": ["av", "cv2"]}
+    assert resolve(preset, machine=machine).hardware.packages == {"av", "cv2", "weights"}
+    assert resolve(preset, machine=machine, typed=["packages"]).hardware.packages == {"av", "cv2"}
