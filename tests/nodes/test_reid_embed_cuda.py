@@ -98,7 +98,7 @@ def test_faces_get_the_numbers_that_they_get_on_the_cpu(made: Any, gpu: list[int
     embedder.close()
 
 
-def test_a_network_that_does_not_open_is_the_devices_fault(
+def test_a_network_that_does_not_run_is_the_devices_fault(
     made: Any,
     gpu: list[int],
     monkeypatch: pytest.MonkeyPatch,
@@ -110,7 +110,7 @@ def test_a_network_that_does_not_open_is_the_devices_fault(
 
     monkeypatch.setattr(embed_cuda, "open_network", refuse)
     picture, video, faces = scene()
-    with pytest.raises(DeviceError, match=r"'yunet' does not open on the GPU: CUDA out of memory$"):
+    with pytest.raises(DeviceError, match=r"'yunet' does not run on the GPU: CUDA out of memory$"):
         Embedder(networks=DeviceNetworks(Device(0, 7), lambda *_: None)).embed(There(picture), video, faces)
 
 

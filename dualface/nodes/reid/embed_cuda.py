@@ -42,17 +42,26 @@ class DeviceNetworks:
         self._open: dict[str, tuple[DeviceSession, int]] = {}
 
     def look(self, picture: Any, video: Video, ways: list[align.Matrix], rows: Any, size: int) -> Arrays:
-        return self._run("yunet", picture, video, ways, rows, size)
+        return self._ask("yunet", picture, video, ways, rows, size)
 
     def number(
         self, picture: Any, video: Video, ways: list[align.Matrix], rows: Any, shown: Described
     ) -> Floats:
-        answers = self._run(shown.name, picture, video, ways, rows, shown.size, shown.mean, shown.scale)
+        answers = self._ask(shown.name, picture, video, ways, rows, shown.size, shown.mean, shown.scale)
         return next(iter(answers.values()))
 
     def close(self) -> None:
         while self._open:
             self._open.popitem()[1][0].close()
+
+    def _ask(self, model: str, *shown: Any) -> Arrays:
+        try:
+            return self._run(model, *shown)
+        except zoo.ModelError:
+            raise
+        except Exception as error:  # torch's and CuPy's own classes
+            told = (str(error).splitlines() or [type(error).__name__])[0]
+            raise DeviceError(f"the network '{model}' does not run on the GPU: {told}") from error
 
     def _run(
         self, model: str, picture: Any, video: Video, ways: list[align.Matrix], rows: Any, size: int,
@@ -87,11 +96,7 @@ class DeviceNetworks:
         if model not in self._open:
             ((batch, *_),) = inputs(load(zoo.onnx_path(model))).values()
             at_a_time = MOST if batch == FREE else min(batch, MOST)
-            try:
-                session = open_network("torch", model, self._device, batch=at_a_time, size=(size, size))
-            except (RuntimeError, ValueError) as error:  # torch's own, an operator that is not known
-                told = str(error).splitlines()[0]
-                raise DeviceError(f"the network '{model}' does not open on the GPU: {told}") from error
+            session = open_network("torch", model, self._device, batch=at_a_time, size=(size, size))
             self._count("vram_mb", session.vram_bytes / (1 << 20))
             self._open[model] = session, at_a_time
         return self._open[model]
