@@ -8,7 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from dualface.app import main
+from dualface.actions import Request
+from dualface.actions.prepare import prepare
+from dualface.app import config_of, main
+from dualface.graph.errors import RequestError
+from dualface.zoo import find, left_out
 
 BASE = "hw.packages=[av,cv2,onnx,onnxruntime]"
 WITH = "hw.packages=[av,cv2,onnx,onnxruntime,face_recognition_models]"
@@ -65,3 +69,21 @@ def test_two_people_are_no_portrait(footage: Path, capfd: pytest.CaptureFixture[
     said = capfd.readouterr().err
     assert "2 faces are found" in said
     assert "people.left" not in said
+
+
+def test_a_job_that_named_people_does_not_go_on_without_recognition(footage: Path) -> None:
+    """As one that named nobody does where recognition gives up."""
+    if left_out(find("dlib-face")):
+        pytest.skip("the weights are not installed: pip install 'dualface[reid]'")
+    gave_up = {("reid", "faces"): "the GPU gave up"}
+    photo = footage / "photos" / "obama.jpg"
+    for named in ([], [f"people.left={photo}"]):
+        config = config_of(["graph=dualface", "hw=cpu", *named])
+        ready = prepare(config, Request(command=()), trust=True, nominal=True)
+        assert ready.graph.by_name["reid"].kind.name == "reid/conditional"
+        if named:
+            with pytest.raises(RequestError, match="recognises nobody"):
+                ready.rebuild(gave_up)
+            assert ready.rebuild({("detect", "cuda"): "another one gave up"})
+        else:
+            assert ready.rebuild(gave_up).by_name["reid"].kind.name == "reid/off"

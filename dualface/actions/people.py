@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dualface.graph.dag import Graph
+from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.errors import InputError, Problem, RequestError
 
 RECOGNISER = "reid/conditional"
@@ -23,16 +23,9 @@ def check_people(people: Mapping[str, Any], graph: Graph) -> None:
         for key in people
         if key not in KEYS
     ]
-    nodes = [node for node in graph.nodes if node.kind.name == RECOGNISER]
-    photos = {f"people.{side}": str(people[side]) for side in ("left", "right") if people.get(side)}
-    if photos and not nodes:
-        where = next(iter(photos))
-        passed = [p for node in graph.nodes for p in node.passed if p.kind == RECOGNISER]
-        why = f"{RECOGNISER} is passed over: {passed[0].why.rstrip('.')}" if passed else f"no {RECOGNISER}"
-        message = f"a photo is of no use in graph '{graph.name}', which recognises nobody ({why})."
-        hint = "pip install 'dualface[reid]' brings what it needs." if passed else "Leave the photos out."
-        problems.append(Problem("no-recognition", where, message, hint))
-    for node in nodes:
+    photos = _photos(people)
+    problems += without_recogniser(people, graph)
+    for node in _recognisers(graph):
         for side in ("left", "right"):
             if photo := getattr(node.config, side, None):
                 asked = photos.get(f"people.{side}") == photo
@@ -43,6 +36,26 @@ def check_people(people: Mapping[str, Any], graph: Graph) -> None:
                     problems.append(Problem("bad-photo", where, f"{error}."))
     if problems:
         raise RequestError(problems)
+
+
+def without_recogniser(people: Mapping[str, Any], graph: Graph) -> list[Problem]:
+    """What is wrong where photos are given to a graph that recognises nobody."""
+    photos = _photos(people)
+    if not photos or _recognisers(graph):
+        return []
+    passed = [p for node in graph.nodes for p in node.passed if p.kind == RECOGNISER]
+    why = f"{RECOGNISER} is passed over: {passed[0].why.rstrip('.')}" if passed else f"no {RECOGNISER}"
+    message = f"a photo is of no use in graph '{graph.name}', which recognises nobody ({why})."
+    hint = "pip install 'dualface[reid]' brings what it needs." if passed else "Leave the photos out."
+    return [Problem("no-recognition", next(iter(photos)), message, hint)]
+
+
+def _photos(people: Mapping[str, Any]) -> dict[str, str]:
+    return {f"people.{side}": str(people[side]) for side in ("left", "right") if people.get(side)}
+
+
+def _recognisers(graph: Graph) -> list[GraphNode]:
+    return [node for node in graph.nodes if node.kind.name == RECOGNISER]
 
 
 def _listed(words: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from dualface.actions import Request
 from dualface.actions.fallback import Rebuild, fitting, refusals
-from dualface.actions.people import check_people
+from dualface.actions.people import check_people, without_recogniser
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import Gathered, InputError, Problem, RequestError
 from dualface.graph.hardware import Hardware
@@ -121,12 +121,16 @@ def prepare(
         resolved, registry = _hardware_or_told(config, request, trust, told), installed()
         for line in resolved.warnings:
             print(line, file=sys.stderr)
-        strict = bool(config["strict_zero_copy"])
+        strict, people = bool(config["strict_zero_copy"]), config.get("people") or {}
 
         def rebuild(exclude: Excluded) -> Graph:
-            return build(
+            made = build(
                 config["graph"], resolved.hardware, registry, strict_zero_copy=strict, exclude=exclude
             )
+            # Who asked for somebody by a photo is not served by a graph that recognises nobody.
+            if exclude and (problems := without_recogniser(people, made)):
+                raise RequestError(problems)
+            return made
 
         graph, instead = fitting(rebuild, jobs)
         overflow, why = _overflow(graph, resolved.hardware, rebuild)
@@ -134,7 +138,7 @@ def prepare(
         with told:
             _check_record(config, graph)
         with told:
-            check_people(config.get("people") or {}, graph)
+            check_people(people, graph)
         with told:
             check_objective(ready.plan(jobs), config["objective"])
     told.tell()
