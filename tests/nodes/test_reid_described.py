@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper
 from test_reid_embed import scene
 
 from dualface import paths
+from dualface.nodes.reid.conditional import Conditional, ConditionalConfig
 from dualface.nodes.reid.described import described
 from dualface.nodes.reid.embed import Embedder
 from dualface.zoo import ModelError
@@ -24,17 +26,17 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("DUALFACE_HOME", str(tmp_path))
     folder = tmp_path / "config" / "models"
     folder.mkdir(parents=True)
-    shape = ["n", 3, "h", "w"]
-    graph = helper.make_graph(
-        [helper.make_node("GlobalAveragePool", ["x"], ["y"])], "own",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 3, 1, 1])],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, folder / "own.onnx")
-    sha256 = hashlib.sha256((folder / "own.onnx").read_bytes()).hexdigest()
 
-    def describe(embedder: str) -> str:
+    def describe(embedder: str, shape: Any = ("n", 3, "h", "w"), kind: int = TensorProto.FLOAT) -> str:
+        cast = [helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT)]
+        graph = helper.make_graph(
+            [*cast, helper.make_node("GlobalAveragePool", ["f"], ["y"])], "own",
+            [helper.make_tensor_value_info("x", kind, shape)],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [shape[0], shape[1], 1, 1])],
+        )  # fmt: skip
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        onnx.save(model, folder / "own.onnx")
+        sha256 = hashlib.sha256((folder / "own.onnx").read_bytes()).hexdigest()
         (folder / "own.yaml").write_text(
             "{name: own, title: t, licence: l, input: i, output: o, conversions: [], "
             f"sha256: {sha256}, source: {{path: own.onnx}}{embedder and f', embedder: {embedder}'}}}"
@@ -95,3 +97,26 @@ def test_the_example_in_the_docs_is_complete(own: Any, tmp_path: Path) -> None:
 def test_a_wrong_descriptor_is_told_in_a_sentence(own: Any, embedder: str, said: str) -> None:
     with pytest.raises(ModelError, match=said.replace("[", r"\[")):
         described(own(embedder))
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_network_may_take_so_many_faces_only(own: Any, batch: int) -> None:
+    picture, video, faces = scene()
+    expected = Embedder(own("{distance: 0.7}")).embed(picture, video, faces)
+    found = Embedder(own("{distance: 0.7}", shape=(batch, 3, 150, 150))).embed(picture, video, faces)
+    assert len(faces) == 11
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"shape": (1, 3, 112, 112)}, "takes pictures of 112x112, but its descriptor says 150x150"),
+        ({"shape": (1, 1, 150, 150)}, r"reid/conditional needs pictures \[n, 3, height, width\]"),
+        ({"kind": TensorProto.UINT8}, "does not take 32-bit floats"),
+    ],
+)
+def test_a_file_that_is_not_as_described_is_refused_before_the_run(own: Any, given: Any, said: str) -> None:
+    model = own("{distance: 0.7}", **given)
+    (found,) = Conditional.check(ConditionalConfig(model=model), None)  # type: ignore[arg-type]
+    assert re.search(said, found)

@@ -14,7 +14,7 @@ from dualface.graph.types import Cpu, Cuda, M, Memory, MemoryMark, Video
 from dualface.infer.session import Arrays
 from dualface.infer.shapes import FREE
 from dualface.nodes.detect.cuts import CutFinder
-from dualface.nodes.detect.described import described, opened
+from dualface.nodes.detect.described import described, opened, plan_of
 from dualface.nodes.detect.detector import Detector
 from dualface.nodes.detect.heads import Found
 from dualface.nodes.detect.looking import PACKAGES, Backend, Eyes, LookConfig, Network
@@ -78,7 +78,7 @@ class Yolo(Detector[YoloConfig]):
 
         model = described(config.model)
         file = opened(model)
-        plan = file.plan(video, model.size)
+        plan = plan_of(file, model, video)
         shown = DeviceNetwork(
             model.name, config.backend, config.half, plan, model.rows(video),
             partial(numbers, head=model.head, name=model.name), model.white, model.fill,
@@ -96,6 +96,6 @@ def _network(config: YoloConfig, video: Video) -> Network:
         return decode_yolo(answer, model.head, model.name, config.score, config.nms, config.most)
 
     return Network(
-        file.onnx, file.plan(video, model.size), model.rows(video), read, model.white, model.fill,
+        file.onnx, plan_of(file, model, video), model.rows(video), read, model.white, model.fill,
         batch=1 if file.batch == FREE else file.batch, fewer=file.batch == FREE,
     )  # fmt: skip

@@ -18,7 +18,7 @@ from dualface.graph.types import NV12, Cuts, Floats, Frames, Layout, M, Memory, 
 from dualface.nodes.layout import SIDE_BY_SIDE
 from dualface.nodes.reid import kept, portrait
 from dualface.nodes.reid.answers import Answers
-from dualface.nodes.reid.described import described
+from dualface.nodes.reid.described import described, opened
 from dualface.nodes.reid.embed import MODEL, Embedder, Networks
 from dualface.nodes.reid.judge import Limits
 from dualface.nodes.reid.told import told
@@ -26,7 +26,7 @@ from dualface.nodes.reid.who import Rules, Who
 
 PACKAGES = ("onnxruntime", "cv2")
 WEIGHTS = "face_recognition_models"
-NETWORKS_MB = 300  # two small ones, for eight faces
+NETWORKS_MB = 300  # two small ones, for eight faces: a guess, until one has run on a GPU
 TRACKS = ("counts", "boxes", "scores", "landmarks", "ids")
 
 
@@ -73,10 +73,12 @@ class ConditionalConfig(NodeConfig):
 
 
 @lru_cache
-def _fault(name: str, origin: Path, sha256: str) -> str:
-    """What is wrong with a model's weights; read once, not for each job."""
+def _fault(model: str, origin: Path, sha256: str) -> str:
+    """What is wrong with a model's weights, or a user's own file; read once, not for each job."""
     try:
-        zoo.weights_path(name)
+        zoo.weights_path(model)
+        if zoo.find(model).path is not None:
+            opened(described(model))
     except zoo.ModelError as error:
         return str(error)
     return ""

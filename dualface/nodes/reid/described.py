@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from dualface import zoo
-from dualface.graph.registry import nearest
 from dualface.graph.types import Floats
+from dualface.nodes.descriptors import PictureFile, number, picture_file, said, section
 from dualface.nodes.reid import align
 from dualface.zoo import ModelError
 
+NODE = "reid/conditional"
 KEYS = ("distance", "size", "points", "channels", "mean", "scale", "normalise")
 
 
@@ -41,27 +41,17 @@ class Described:
 
 def described(name: str) -> Described:
     """What the descriptor of the model called ``name`` says. Raises `ModelError`."""
-    model = zoo.find(name)
-    values, where = model.embedder, f"{model.origin}: embedder"
-    if not values:
-        raise ModelError(
-            f"{model.origin} has no 'embedder', so that reid/conditional does not know how to use the model "
-            f"'{name}'; see models/README.md"
-        )
-    if unknown := [str(key) for key in values if key not in KEYS]:
-        near = nearest(unknown[0], KEYS)
-        hint = f"did you mean '{near}'?" if near else f"there are {', '.join(KEYS)}"
-        raise ModelError(f"{where} has no key '{unknown[0]}'; {hint}")
-    distance, size = _number(values, "distance", ""), _number(values, "size", str(align.CHIP))
-    mean, scale = _number(values, "mean", "0"), _number(values, "scale", "1")
+    values, where = section(zoo.find(name), "embedder", KEYS, NODE)
+    distance, size = number(values, "distance", ""), number(values, "size", str(align.CHIP))
+    mean, scale = number(values, "mean", "0"), number(values, "scale", "1")
     if distance is None or distance <= 0:
         raise ModelError(
-            f"{where}.distance is {_said(values, 'distance')}; it is the Euclidean distance below which two "
+            f"{where}.distance is {said(values, 'distance')}; it is the Euclidean distance below which two "
             "faces are one person's, such as 0.5"
         )
     if size is None or size < 16 or size != int(size):
         raise ModelError(
-            f"{where}.size is {_said(values, 'size')}; it is the sides' length in pixels, such as 112"
+            f"{where}.size is {said(values, 'size')}; it is the sides' length in pixels, such as 112"
         )
     if mean is None or scale is None or scale <= 0:
         raise ModelError(f"{where}: mean and scale are numbers, such as 127.5 and 1/127.5; scale is above 0")
@@ -78,6 +68,11 @@ def described(name: str) -> Described:
     return Described(name, distance, int(size), points, channels, mean, scale, normalise)
 
 
+def opened(model: Described) -> PictureFile:
+    """The verified file of ``model``. Raises `ModelError` where it is not what is described."""
+    return picture_file(model.name, (model.size, model.size), NODE, "embedder")
+
+
 def _points(value: Any, size: int) -> align.Matrix | None:
     if value is None:
         return align.template(size)
@@ -86,17 +81,3 @@ def _points(value: Any, size: int) -> align.Matrix | None:
     except (TypeError, ValueError):
         return None
     return points if points.shape == (5, 2) and np.isfinite(points).all() else None
-
-
-def _number(values: Mapping[str, Any], key: str, default: str) -> float | None:
-    """A finite number, also written as a fraction such as 1/127.5."""
-    whole, _, part = str(values.get(key, default)).partition("/")
-    try:
-        number = float(whole) / float(part or 1)
-    except (ArithmeticError, ValueError):
-        return None
-    return number if np.isfinite(number) else None
-
-
-def _said(values: Mapping[str, Any], key: str) -> str:
-    return f"'{values[key]}'" if key in values else "missing"

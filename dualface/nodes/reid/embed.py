@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from dualface import zoo
 from dualface.graph.types import Floats, Video
 from dualface.infer.onnxruntime import OnnxSession
 from dualface.infer.session import Arrays
+from dualface.infer.shapes import FREE, inputs, load
 from dualface.nodes.detect.heads import Found, decode
 from dualface.nodes.detect.small import bgr_rows
 from dualface.nodes.reid import align
@@ -51,7 +53,7 @@ class HostNetworks:
 
     def __init__(self, threads: int = 1) -> None:
         self._threads = threads
-        self._open: dict[str, OnnxSession] = {}
+        self._open: dict[str, tuple[OnnxSession, int]] = {}
 
     def look(self, picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, size: int) -> Arrays:
         return self._run("yunet", _cut_out(picture, video, ways, rows, size))
@@ -64,13 +66,28 @@ class HostNetworks:
 
     def close(self) -> None:
         while self._open:
-            self._open.popitem()[1].close()
+            self._open.popitem()[1][0].close()
 
     def _run(self, model: str, shown: Floats) -> Arrays:
         if model not in self._open:
-            self._open[model] = OnnxSession(zoo.onnx_path(model), threads=self._threads)
-        session = self._open[model]
-        return session.run({session.inputs[0]: shown})
+            path = zoo.onnx_path(model)
+            self._open[model] = OnnxSession(path, threads=self._threads), batch_of(path)
+        session, batch = self._open[model]
+        if batch == FREE:
+            return session.run({session.inputs[0]: shown})
+        parts = []
+        for first in range(0, len(shown), batch):
+            some = shown[first : first + batch]
+            full = np.zeros((batch, *shown.shape[1:]), np.float32)
+            full[: len(some)] = some
+            answers = session.run({session.inputs[0]: full})
+            parts.append({name: answer[: len(some)] for name, answer in answers.items()})
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def batch_of(path: Path) -> int:
+    """How many faces the network in ``path`` takes at a time; `FREE`: any number."""
+    return next(iter(inputs(load(path)).values()))[0]
 
 
 def show(picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, shown: Described) -> Floats:

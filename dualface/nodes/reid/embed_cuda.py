@@ -15,10 +15,11 @@ from dualface.graph.types import Floats, Video
 from dualface.hw.cuda import on
 from dualface.infer.device import open_network
 from dualface.infer.session import Arrays, DeviceSession
-from dualface.infer.shapes import FREE, inputs, load
+from dualface.infer.shapes import FREE
 from dualface.kernels import kernel
 from dualface.nodes.reid import align
 from dualface.nodes.reid.described import Described
+from dualface.nodes.reid.embed import batch_of
 
 SOURCE = Path(__file__).with_name("chips.cu")
 MOST = 8  # faces of a launch, as in chips.cu
@@ -75,11 +76,15 @@ class DeviceNetworks:
             session, at_a_time = self._session(model, size)
             shown = cupy.asarray(session.input(session.inputs[0]))
             parts: list[Arrays] = []
+            across = -(-size // 16)
             for first in range(0, len(ways), at_a_time):
                 some = ways[first : first + at_a_time]
-                call = _call(data, video, some, rows, size, mean, scale, shown)
-                across = -(-size // 16)
-                kernel(SOURCE, "cut_out", self._device.gpu)((across, across, len(some)), (16, 16, 1), (call,))
+                for at in range(0, len(some), MOST):
+                    ways_at = some[at : at + MOST]
+                    call = _call(data, video, ways_at, rows, size, mean, scale, shown[at:])
+                    kernel(SOURCE, "cut_out", self._device.gpu)(
+                        (across, across, len(ways_at)), (16, 16, 1), (call,)
+                    )
                 session.launch()
                 parts.append(
                     {
@@ -94,8 +99,8 @@ class DeviceNetworks:
     def _session(self, model: str, size: int) -> tuple[DeviceSession, int]:
         """The network, opened when it is first asked, and how many faces it takes at a time."""
         if model not in self._open:
-            ((batch, *_),) = inputs(load(zoo.onnx_path(model))).values()
-            at_a_time = MOST if batch == FREE else min(batch, MOST)
+            batch = batch_of(zoo.onnx_path(model))
+            at_a_time = MOST if batch == FREE else batch
             session = open_network("torch", model, self._device, batch=at_a_time, size=(size, size))
             self._count("vram_mb", session.vram_bytes / (1 << 20))
             self._open[model] = session, at_a_time
