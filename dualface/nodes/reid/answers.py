@@ -10,10 +10,9 @@ import numpy as np
 from dualface.graph.node import Snapshot
 from dualface.graph.types import NO_SIDE, Cuts, Layout, Tracks, spans
 from dualface.nodes.reid.seats import Row, Seats
-from dualface.nodes.reid.sides import Seen, Sides
+from dualface.nodes.reid.sides import GAP, SMOOTHING, Seen, Sides
 from dualface.nodes.reid.who import Who
 
-SMOOTHING, GAP = 0.3, 0.08  # of sides by position, as in reid/off
 LONGEST = 0.2  # seconds that one frame counts as, at most
 
 

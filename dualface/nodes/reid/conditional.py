@@ -21,13 +21,13 @@ from dualface.nodes.reid.answers import Answers
 from dualface.nodes.reid.described import described, opened
 from dualface.nodes.reid.embed import MODEL, Embedder, Networks
 from dualface.nodes.reid.judge import Limits
+from dualface.nodes.reid.owed import Owed
 from dualface.nodes.reid.told import told
 from dualface.nodes.reid.who import Rules, Who
 
 PACKAGES = ("onnxruntime", "cv2")
 WEIGHTS = "face_recognition_models"
 NETWORKS_MB = 300  # two small ones, for eight faces: a guess, until one has run on a GPU
-TRACKS = ("counts", "boxes", "scores", "landmarks", "ids")
 
 
 @dataclass
@@ -91,7 +91,7 @@ class Conditional(Node[ConditionalConfig]):
     def __init__(self, config: ConditionalConfig) -> None:
         super().__init__(config)
         self._embedder: Embedder | None = None
-        self._owed: list[tuple[Tracks, Cuts]] = []
+        self._owed = Owed()
         self._seen = 0  # frames
         self._enrolled = not config.photos
 
@@ -136,9 +136,7 @@ class Conditional(Node[ConditionalConfig]):
         for i, span in enumerate(spans(tracks.counts)):
             self._see(frames, i, tracks, span, cuts)
         self._owed.append((tracks, cuts))
-        waiting = sum(len(t) for t, _ in self._owed)
-        enough = waiting - len(self._owed[0][0]) >= self.config.window
-        return self._answer() if enough else None
+        return self._answer() if self._owed.due(self.config.window) else None
 
     def finish(self) -> Iterator[People]:
         while self._owed:
@@ -198,18 +196,13 @@ class Conditional(Node[ConditionalConfig]):
     def snapshot(self) -> Snapshot:
         made: dict[str, Any] = {f"who.{key}": value for key, value in kept.snapshot(self._who).items()}
         made |= {f"answers.{key}": value for key, value in self._answers.snapshot().items()}
-        made["clock"] = np.array([self._seen, self._enrolled, len(self._owed)], np.int64)
-        for i, (tracks, cuts) in enumerate(self._owed):
-            for name in TRACKS:
-                made[f"tracks.{i}.{name}"] = getattr(tracks, name)
-            made[f"cuts.{i}.flags"], made[f"cuts.{i}.seconds"] = cuts.flags, cuts.seconds
+        made |= {f"owed.{key}": value for key, value in self._owed.snapshot().items()}
+        made["clock"] = np.array([self._seen, self._enrolled], np.int64)
         return made
 
     def restore(self, snapshot: Snapshot) -> None:
         kept.restore(self._who, {k[4:]: v for k, v in snapshot.items() if k.startswith("who.")})
         self._answers.restore({k[8:]: v for k, v in snapshot.items() if k.startswith("answers.")})
-        self._seen, enrolled, owed = snapshot["clock"].tolist()
-        self._enrolled, self._owed = bool(enrolled), []
-        for i in range(owed):
-            tracks = Tracks(*(snapshot[f"tracks.{i}.{name}"] for name in TRACKS))
-            self._owed.append((tracks, Cuts(snapshot[f"cuts.{i}.flags"], snapshot[f"cuts.{i}.seconds"])))
+        self._owed.restore({k[5:]: v for k, v in snapshot.items() if k.startswith("owed.")})
+        self._seen, enrolled = snapshot["clock"].tolist()
+        self._enrolled = bool(enrolled)

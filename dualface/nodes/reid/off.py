@@ -12,7 +12,8 @@ from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, Stat
 from dualface.graph.registry import node
 from dualface.graph.types import NO_SIDE, Cuts, Layout, Memory, People, Tracks, spans
 from dualface.nodes.layout import SIDE_BY_SIDE
-from dualface.nodes.reid.sides import Seen, Sides
+from dualface.nodes.reid.owed import Owed
+from dualface.nodes.reid.sides import GAP, SMOOTHING, Seen, Sides
 
 
 @dataclass
@@ -21,9 +22,9 @@ class ReidOffConfig(NodeConfig):
 
     layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # its tiles are the sides
     window: int = 8  # frames before and after that say who matters; a glimpse is no reason to look
-    smoothing: float = 0.3  # share of a new position in its running mean (EMA), 0..1
+    smoothing: float = SMOOTHING  # share of a new position in its running mean (EMA), 0..1
     margin: float = 1.5  # a newcomer is to be so many times as large as whoever has the tile
-    gap: float = 0.08  # sides are exchanged when people have crossed by this share of the frame
+    gap: float = GAP  # sides are exchanged when people have crossed by this share of the frame
     reserve: float = 1.0  # seconds that a tile is kept for who was lost, before somebody else gets it
     smallest: float = 0.4  # ignore faces below this share of the largest one's height, 0..1
 
@@ -54,7 +55,7 @@ class ReidOff(Node[ReidOffConfig]):
             gap=config.gap,
             reserve=config.reserve,
         )
-        self._owed: list[tuple[Tracks, Cuts]] = []
+        self._owed = Owed()
         self._past: list[dict[int, float]] = []  # heights by track, of the frames before in the scene
         self._people: dict[int, int] = {}  # person by track, in the order they got a tile
 
@@ -76,9 +77,7 @@ class ReidOff(Node[ReidOffConfig]):
 
     def process(self, tracks: Tracks, cuts: Cuts) -> People | None:
         self._owed.append((tracks, cuts))
-        waiting = sum(len(t) for t, _ in self._owed)
-        enough = waiting - len(self._owed[0][0]) >= self.config.window
-        return self._answer() if enough else None
+        return self._answer() if self._owed.due(self.config.window) else None
 
     def finish(self) -> Iterator[People]:
         while self._owed:
@@ -131,11 +130,7 @@ class ReidOff(Node[ReidOffConfig]):
             np.float64,
         ).reshape(-1, 3)
         made["past_frames"] = np.array(len(self._past), np.int64)
-        made["owed"] = np.array(len(self._owed), np.int64)
-        for i, (tracks, cuts) in enumerate(self._owed):
-            for name in ("counts", "boxes", "scores", "landmarks", "ids"):
-                made[f"tracks.{i}.{name}"] = getattr(tracks, name)
-            made[f"cuts.{i}.flags"], made[f"cuts.{i}.seconds"] = cuts.flags, cuts.seconds
+        made |= {f"owed.{key}": value for key, value in self._owed.snapshot().items()}
         return made
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -144,11 +139,7 @@ class ReidOff(Node[ReidOffConfig]):
         self._past = [{} for _ in range(int(snapshot["past_frames"]))]
         for i, track, height in snapshot["past"].tolist():
             self._past[int(i)][int(track)] = height
-        self._owed = []
-        for i in range(int(snapshot["owed"])):
-            names = ("counts", "boxes", "scores", "landmarks", "ids")
-            tracks = Tracks(*(snapshot[f"tracks.{i}.{name}"] for name in names))
-            self._owed.append((tracks, Cuts(snapshot[f"cuts.{i}.flags"], snapshot[f"cuts.{i}.seconds"])))
+        self._owed.restore({key[5:]: value for key, value in snapshot.items() if key.startswith("owed.")})
 
 
 def _rows(tracks: Tracks, cuts: Cuts) -> list[tuple[bool, dict[int, float]]]:

@@ -10,6 +10,7 @@ import numpy as np
 from dualface.graph.node import Snapshot
 
 NOBODY = -1
+SMOOTHING, GAP = 0.3, 0.08  # unless told otherwise
 NEAR = 0.06  # of the frame's width: who turns up nearer than this to where somebody was lost may be the same
 
 
