@@ -66,6 +66,18 @@ __device__ void sample(Plane p, float x, float y, float ratio_x, float ratio_y, 
     for (int c = 0; c < CHANNELS; ++c) result[c] = sum[c] / total;
 }
 
+// Four bytes of a row from byte `at` on; where they are not all `inside` the picture, its edges repeat.
+template <int CHANNELS>
+__device__ unsigned four(const Plane& p, const unsigned char* row, int at, bool inside) {
+    if (inside) return *(const unsigned*)(row + at);
+    unsigned word = 0;
+    for (int n = 0; n < 4; ++n) {
+        int sample = (at + n) >> (CHANNELS - 1), channel = (at + n) & (CHANNELS - 1);
+        word |= (unsigned)row[within(sample, p.width) * CHANNELS + channel] << 8 * n;
+    }
+    return word;
+}
+
 // What a block that makes a `piece` shares: source bytes, lines already filtered down, and the weights.
 struct Shared {
     alignas(16) unsigned char held[HIGH][BYTES];
@@ -90,15 +102,7 @@ __device__ void piece(Plane p, float x0, float y0, float ratio_x, float ratio_y,
         int j = quotient(k, inverse), i = k - j * words;
         const unsigned char* from = p.data + (long long)within(top + j, p.height) * p.pitch;
         int at = base + i * 4;
-        unsigned word = 0;
-        if (inside)
-            word = *(const unsigned*)(from + at);
-        else
-            for (int n = 0; n < 4; ++n) {
-                int sample = (at + n) >> (CHANNELS - 1), channel = (at + n) & (CHANNELS - 1);
-                word |= (unsigned)from[within(sample, p.width) * CHANNELS + channel] << 8 * n;
-            }
-        *(unsigned*)&shared.held[j][i * 4] = word;
+        *(unsigned*)&shared.held[j][i * 4] = four<CHANNELS>(p, from, at, inside);
     }
     if (threadIdx.x < ACROSS + DOWN) {
         bool horizontal = threadIdx.x < ACROSS;
@@ -179,14 +183,7 @@ __device__ bool reduced(Plane p, float x0, float y0, float ratio_x, float ratio_
             for (int row = (int)ceilf(middle - 2.f * wide_y); row <= bottom; ++row) {
                 const unsigned char* from = p.data + (long long)within(row, p.height) * p.pitch;
                 float weight = cubic((row - middle) / wide_y);
-                unsigned word = 0;
-                if (inside)
-                    word = *(const unsigned*)(from + at);
-                else
-                    for (int n = 0; n < 4; ++n) {
-                        int sample = (at + n) >> (CHANNELS - 1), channel = (at + n) & (CHANNELS - 1);
-                        word |= (unsigned)from[within(sample, p.width) * CHANNELS + channel] << 8 * n;
-                    }
+                unsigned word = four<CHANNELS>(p, from, at, inside);
                 total += weight;
                 sum.x += weight * (float)(word & 255);
                 sum.y += weight * (float)(word >> 8 & 255);
