@@ -21,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,17 @@ def rate(jobs: Sequence[Came]) -> float:
     if end <= begin:
         return float("nan")  # the first was done before the last had begun
     return sum(count for came in jobs for at, count in came if begin < at <= end) / (end - begin)
+
+
+def in_threads(work: Callable[[int], None], count: int) -> float:
+    """``work(0)`` to ``work(count - 1)`` at a time; how many cores that took."""
+    started = time.process_time(), time.monotonic()
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return (time.process_time() - started[0]) / (time.monotonic() - started[1])
 
 
 def raw(path: Path, sessions: int) -> dict[str, Any]:
@@ -62,13 +73,7 @@ def raw(path: Path, sessions: int) -> dict[str, Any]:
             came[index].append((time.monotonic(), len(frames)))
         decoder.end()
 
-    started = time.process_time(), time.monotonic()
-    threads = [threading.Thread(target=decode, args=(index,)) for index in range(sessions)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    cores = (time.process_time() - started[0]) / (time.monotonic() - started[1])
+    cores = in_threads(decode, sessions)
     return {"rate": rate(came), "cores": cores, "frames": sum(n for one in came for _, n in one)}
 
 

@@ -11,7 +11,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "experiments")]
 
-from gpu import BATCH, measure, rate  # noqa: E402
+from gpu import BATCH, in_threads, measure, rate  # noqa: E402
 from memory import loop  # noqa: E402
 
 
@@ -44,13 +43,7 @@ def torchcodec(path: str, sessions: int) -> dict[str, Any]:
                 came[index].append((time.monotonic(), len(pictures)))
             given = f"{pictures.dtype} {list(pictures.shape)} on {pictures.device}"
 
-    started = time.process_time(), time.monotonic()
-    threads = [threading.Thread(target=decode, args=(index,)) for index in range(sessions)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    cores = (time.process_time() - started[0]) / (time.monotonic() - started[1])
+    cores = in_threads(decode, sessions)
     return {"rate": rate(came), "cores": cores, "given": given}
 
 

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dualface.infer.operators import HOST, OPERATORS, RELU, from_onnx
+from dualface.infer.filters import RELU
+from dualface.infer.operators import HOST, OPERATORS, from_onnx
 from dualface.infer.shapes import Shape, load
 
 

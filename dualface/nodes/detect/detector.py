@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -17,12 +18,12 @@ from dualface.nodes.roles import Detected
 L = TypeVar("L", bound=LookConfig)
 
 
-class Detector(Node[L], Generic[L]):
+class Detector(Node[L], ABC, Generic[L]):
     """Base of nodes that look for faces in small copies of the pictures; they give `eyes`."""
 
+    @abstractmethod
     def eyes(self, video: Video, cuts: CutFinder, context: Context) -> tuple[Eyes, SmallPlan]:
         """What looks at pictures like ``video``, and the small copies it makes of them."""
-        raise NotImplementedError
 
     @staticmethod
     def state(config: LookConfig) -> State:
