@@ -14,6 +14,8 @@ from dualface import convert_onnx, zoo
 from dualface.infer.engines import Profile, Target
 from dualface.infer.onnxruntime import OnnxSession
 from dualface.infer.tensorrt import build, libraries, library
+from dualface.nodes.reid import portrait
+from dualface.nodes.reid.embed import Embedder
 
 NAME = "dlib-face"
 
@@ -104,6 +106,18 @@ def test_it_is_equal_to_dlib() -> None:
     np.testing.assert_allclose(
         session.run({"faces": planar(chips())})["embedding"], expected, rtol=0, atol=1e-5
     )
+
+
+def test_it_is_equal_to_dlib_on_faces_as_we_cut_them_out(footage: Path) -> None:
+    dlib: Any = pytest.importorskip("dlib", reason="dlib is not installed: pip install dlib-bin")
+    theirs, embedder = dlib.face_recognition_model_v1(str(weights())), Embedder()
+    for name in ("obama.jpg", "biden.jpg", "alex-lacamoire.png", "lin-manuel-miranda.png"):
+        # dlib takes whole levels only.
+        chip = embedder.chips(*portrait.read(str(footage / "photos" / name)))[0].round().astype(np.uint8)
+        expected = np.array(theirs.compute_face_descriptor(np.ascontiguousarray(chip.transpose(1, 2, 0))))
+        session = OnnxSession(zoo.onnx_path(NAME))
+        found = session.run({"faces": chip[None].astype(np.float32)})["embedding"][0]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 def test_16_bits_move_nobody() -> None:
