@@ -49,10 +49,9 @@ class Networks(Protocol):
 
 
 class HostNetworks:
-    """Both by ONNX Runtime on ``threads`` threads."""
+    """Both by ONNX Runtime on one thread: a face now and then is no work for more."""
 
-    def __init__(self, threads: int = 1) -> None:
-        self._threads = threads
+    def __init__(self) -> None:
         self._open: dict[str, tuple[OnnxSession, int]] = {}
 
     def look(self, picture: Any, video: Video, ways: list[align.Matrix], rows: Rows, size: int) -> Arrays:
@@ -71,7 +70,7 @@ class HostNetworks:
     def _run(self, model: str, shown: Floats) -> Arrays:
         if model not in self._open:
             path = zoo.onnx_path(model)
-            self._open[model] = OnnxSession(path, threads=self._threads), batch_of(path)
+            self._open[model] = OnnxSession(path), batch_of(path)
         session, batch = self._open[model]
         if batch == FREE:
             return session.run({session.inputs[0]: shown})
