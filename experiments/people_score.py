@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from dualface.nodes.reid import gate
 from dualface.nodes.track.assign import hungarian
 
 Box = tuple[float, float, float, float]  # x0, y0, x1, y1
@@ -185,13 +186,8 @@ def _closest(a: Sequence[Box], b: Sequence[Box]) -> list[tuple[int, int]]:
 
 def overlaps(a: Sequence[Box], b: Sequence[Box]) -> npt.NDArray[np.float64]:
     """IoU of all pairs ``[len(a), len(b)]``."""
-    if not a or not b:
-        return np.zeros((len(a), len(b)))
-    one, other = np.array(a)[:, None], np.array(b)[None]
-    low, high = np.maximum(one[..., :2], other[..., :2]), np.minimum(one[..., 2:], other[..., 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=-1)
-    areas = [np.prod(box[..., 2:] - box[..., :2], axis=-1) for box in (one, other)]
-    return np.asarray(shared / (areas[0] + areas[1] - shared))
+    one, other = (np.array(boxes, float).reshape(-1, 4) for boxes in (a, b))
+    return gate.overlaps(one, other)[0]
 
 
 def _delays(pairs: Sequence[list[tuple[int, int, int]]], owner: Mapping[int, int]) -> Iterator[int]:

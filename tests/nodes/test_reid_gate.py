@@ -54,8 +54,6 @@ def test_near_is_a_matter_of_place_and_size() -> None:
     assert gate.near(box, [30.0, 0.0, 70.0, 50.0])
     assert not gate.near(box, [80.0, 0.0, 120.0, 50.0])
     assert not gate.near(box, [0.0, 0.0, 80.0, 100.0])
-    assert gate.kept(box, box) == 1
-    assert gate.kept(box, [50.0, 0.0, 90.0, 50.0]) == 0
 
 
 def test_a_profile_has_its_eyes_together_however_it_is_tilted() -> None:

@@ -43,15 +43,6 @@ def overlaps(boxes: Array, others: Array) -> tuple[Array, Array]:
     return shared / (area[:, None] + their - shared), shared / area[:, None]
 
 
-def kept(a: Sequence[float], b: Sequence[float]) -> float:
-    """IoU of two boxes; plain floats, as it is asked for each face in each frame."""
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
-    return float(width * height / max(areas - width * height, 1e-9))
-
-
 def near(a: Sequence[float], b: Sequence[float]) -> bool:
     """Whether the middles of two boxes are less than a box apart and the boxes about as large."""
     tall, their = a[3] - a[1], b[3] - b[1]

@@ -15,6 +15,7 @@ from dualface.nodes.reid.gate import CHECK, CUT, NEAR, NEW, NONE, REASONS, Array
 from dualface.nodes.reid.judge import STRANGER, Claims, Limits
 from dualface.nodes.reid.register import Register
 from dualface.nodes.reid.watch import RETRY, SETTLE, TRIES, Vote, Watch
+from dualface.nodes.track.assign import iou
 
 LOOKS = 8  # the last ones, which tell how often faces are looked for
 LONG = 1.0  # seconds together after which those who stay near each other are recognised all the same
@@ -90,13 +91,13 @@ class Who(Register):
         patience = gate.patience(pace)
         lost = [w for w in self.watches.values() if w.track not in ids and now - w.found <= patience]
         if ids and len(ids) + len(lost) > 1:
-            iou, share = gate.overlaps(boxes, np.array([*boxes.tolist(), *(w.box for w in lost)]))
-            np.fill_diagonal(iou, 0.0)
+            alike, share = gate.overlaps(boxes, np.array([*boxes.tolist(), *(w.box for w in lost)]))
+            np.fill_diagonal(alike, 0.0)
             np.fill_diagonal(share, 0.0)
-            touching, covered = iou.max(1), share[:, : len(ids)].max(1)
+            touching, covered = alike.max(1), share[:, : len(ids)].max(1)
         for i, track in enumerate(ids):
             if (known := self.watches.get(track)) is not None:
-                away[i], kept[i] = now - known.found, gate.kept(boxes[i].tolist(), known.box)
+                away[i], kept[i] = now - known.found, iou(boxes[i].tolist(), known.box)
         signs = gate.signs(away, kept, touching, now - self.cut_at, pace).tolist()
         for i, (track, sign) in enumerate(zip(ids, signs, strict=True)):
             box = boxes[i].tolist()

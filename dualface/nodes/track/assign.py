@@ -9,7 +9,7 @@ from dualface.nodes.track.kalman import Box
 INF = float("inf")
 
 
-def iou(a: Box, b: Box) -> float:
+def iou(a: Sequence[float], b: Sequence[float]) -> float:
     """Intersection over union, counting the far edge as part of a box (+1), as ByteTrack does.
 
     >>> iou((0, 0, 9, 9), (0, 0, 9, 9))

@@ -1,4 +1,5 @@
-"""A box's Kalman filter: constant speed, disturbed by accelerations that look like white noise.
+"""A box's Kalman filter: constant speed, disturbed by accelerations that look like white noise
+(Bar-Shalom, Li, Kirubarajan, Estimation with Applications to Tracking and Navigation, 2001, 6.2.2).
 
 The state is centre, width and height with their speeds. Its noise is diagonal, so that the filter of
 eight dimensions falls into four of position and speed, which plain floats compute faster than small
