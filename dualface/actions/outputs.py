@@ -14,7 +14,8 @@ from dualface.graph.dag import Graph
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
-from dualface.graph.running.outputs import NAME_MAX, recover, writer_of
+from dualface.graph.running.names import NAME_MAX
+from dualface.graph.running.outputs import recover, writer_of
 
 PATH_MAX = 4000  # bytes in a path; systems take 4095, and a temporary name is longer than its final one
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dualface.graph.dag import Excluded, Graph
@@ -19,7 +19,9 @@ from dualface.graph.plan import Pipeline, Plan, Slot
 from dualface.graph.running.apart import Apart
 from dualface.graph.running.here import Here, OpenDevice, Place, Try
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
+from dualface.graph.running.terms import Terms
 from dualface.graph.running.told import Told
+from dualface.graph.running.unfinished import identity
 from dualface.graph.schedule import schedule
 
 __all__ = ["JobResult", "Listener", "NodeUse", "QueueUse", "Status", "execute"]
@@ -49,6 +51,8 @@ def execute(
     stop: threading.Event | None = None,
     open_device: OpenDevice | None = None,
     overwrite: bool = False,
+    resume: bool = False,
+    segment_seconds: float = 0.0,
     rebuild: Callable[[Excluded], Graph] | None = None,
     apart: bool = False,
 ) -> tuple[JobResult, ...]:
@@ -61,13 +65,16 @@ def execute(
 
     A slot takes a job once it holds its leases, and gives them back after it. ``open_device``
     turns a GPU's index into the device that a slot's nodes are handed. Unless ``overwrite`` is
-    true, a job whose output exists by the time it is done fails. A job in which a candidate of an
-    ``auto`` node raised `DeviceError` starts again in the graph that ``rebuild`` makes without it,
-    as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a GPU that is not
-    one slot's alone work in a process each; see `Apart`.
+    true, a job whose output exists by the time it is done fails. Every ``segment_seconds`` of its source
+    (0: never) a job's state is kept beside its output, where its nodes can; with ``resume`` a job goes on
+    from there that an earlier run left unfinished. A job in which a candidate of an ``auto`` node raised
+    `DeviceError` goes on in the graph that ``rebuild`` makes without it, from where its state was kept or
+    from the beginning, as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a
+    GPU that is not one slot's alone work in a process each; see `Apart`.
     """
     told = Told(listener)
-    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite, rebuild, apart)
+    terms = Terms(overwrite, resume, segment_seconds=segment_seconds)
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, terms, rebuild, apart)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
@@ -90,6 +97,14 @@ def execute(
     return tuple(sorted(results, key=lambda result: result.job.index))
 
 
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """How a job is done once more."""
+
+    graph: Graph
+    terms: Terms
+
+
 class _Run:
     """The queue, the results and what is under way in between, shared by the slots' threads."""
 
@@ -100,7 +115,7 @@ class _Run:
         told: Told,
         stop: threading.Event,
         open_device: OpenDevice | None,
-        overwrite: bool,
+        terms: Terms,
         rebuild: Callable[[Excluded], Graph] | None,
         apart: bool,
     ) -> None:
@@ -109,7 +124,7 @@ class _Run:
         self._leases = leases
         self._told = told
         self._open_device = open_device
-        self._overwrite = overwrite
+        self._terms = terms
         self._rebuild = rebuild
         self._apart = apart and sum(slot.gpu is not None for slot in plan.slots) > 1
         self._waiting = deque(assignment.job for assignment in plan.assignments)
@@ -128,19 +143,22 @@ class _Run:
         try:
             while not (self._enough.is_set() or self.stop.is_set()):
                 notes: list[Event] = []
-                graph: Graph | None = None
+                again: _Again | None = None
                 with self._leased(slot, notes, settled):
                     job = self._next()
                     settled.set()
                     if job is not None:
                         self._told.job_started(job, slot.name)
+                        pipeline = self._plan.pipelines[slot.pipeline]
                         graph = self._plan.instead.get(job.index)
+                        terms = self._terms_of(job, graph or pipeline.graph)
                         if graph is None:
-                            graph = self._do(job, slot, self._plan.pipelines[slot.pipeline], where, notes)
+                            again = self._do(job, slot, pipeline, where, notes, terms)
                         else:
                             notes += [Event("notice", swap) for swap in graph.swaps()]
-                while job is not None and graph is not None:
-                    graph = self._again(job, graph, slot, where, notes)
+                            again = _Again(graph, terms)
+                while job is not None and again is not None:
+                    again = self._again(job, again, slot, where, notes)
         except Exception as error:  # of the leases; what a job raises is its result
             if not (self._enough.is_set() or self.stop.is_set()):
                 with self._lock:
@@ -211,48 +229,62 @@ class _Run:
         stop = self._enough if job is None else self.stop
         return self._leases.hold(slot.leases, waiting=waiting, stop=stop)
 
-    def _again(self, job: Job, graph: Graph, slot: Slot, where: Place, notes: list[Event]) -> Graph | None:
-        """Do ``job`` in ``graph`` instead, with the leases that this takes on the slot's GPU."""
+    def _terms_of(self, job: Job, graph: Graph) -> Terms:
+        return replace(self._terms, request=identity(job, graph, self._terms.segment_seconds))
+
+    def _again(self, job: Job, again: _Again, slot: Slot, where: Place, notes: list[Event]) -> _Again | None:
+        """Do ``job`` as ``again`` says, with the leases that this takes on the slot's GPU."""
         hardware = self._plan.hardware
         if slot.gpu is not None:
             hardware = replace(hardware, gpus=tuple(g for g in hardware.gpus if g.index == slot.gpu))
         try:
-            made = schedule(graph, hardware, [job])
+            made = schedule(again.graph, hardware, [job])
             own = replace(made.slots[0], name=slot.name, threads=slot.threads)
             with self._leased(own, notes, job=job):
-                return self._do(job, own, made.pipelines[own.pipeline], where, notes)
+                return self._do(job, own, made.pipelines[own.pipeline], where, notes, again.terms)
         except RequestError as error:  # more VRAM than a slot has, for one
             self._finish(JobResult(job, "failed", _text(error), slot.name, events=tuple(notes)), None)
             return None
 
-    def _instead(self, result: JobResult, graph: Graph, notes: list[Event]) -> Graph | None:
-        """What to do the job in once more, if a candidate of ``graph`` was refused."""
-        if result.refused is None or self._rebuild is None or self.stop.is_set():
+    def _next_try(self, result: JobResult, graph: Graph, notes: list[Event], terms: Terms) -> _Again | None:
+        """How to do the job once more: from the beginning where what was kept is of no use, and in
+        another graph if a candidate of ``graph`` was refused."""
+        if self.stop.is_set():
             return None
-        try:
-            made = self._rebuild({**graph.excluded, result.refused: result.error})
-        except RequestError:
+        if result.start_over:
+            told = Event("recovery", f"{result.error.rstrip('.')}; it starts from the beginning")
+            again = _Again(graph, replace(terms, go_on=False))
+        elif result.refused is not None and self._rebuild is not None:
+            try:
+                made = self._rebuild({**graph.excluded, result.refused: result.error})
+            except RequestError:
+                return None
+            name = result.refused[0]
+            how = "starts again" if result.kept_seconds is None else "goes on"
+            kind = made.by_name[name].kind.name
+            told = Event("recovery", f"{result.error.rstrip('.')}; it {how} with {kind}", name)
+            again = _Again(made, replace(terms, go_on=True))
+        else:
             return None
-        name = result.refused[0]
-        kind = made.by_name[name].kind.name
-        told = Event("recovery", f"{result.error.rstrip('.')}; it starts again with {kind}", name)
         notes[:] = [*result.events, told]
         self._told.event(result.job, told)
-        return made
+        return again
 
-    def _do(self, job: Job, slot: Slot, pipeline: Pipeline, where: Place, notes: list[Event]) -> Graph | None:
-        """Do ``job``; what is given is the graph to do it in again."""
+    def _do(
+        self, job: Job, slot: Slot, pipeline: Pipeline, where: Place, notes: list[Event], terms: Terms
+    ) -> _Again | None:
+        """Do ``job``; what is given is how to do it again."""
         attempt: Try | None = None
         try:
-            attempt = where.attempt(job, slot, pipeline, overwrite=self._overwrite, events=notes)
+            attempt = where.attempt(job, slot, pipeline, terms=terms, events=notes)
             with self._lock:
                 self._running.add(attempt)
             result = attempt.run(self.stop)
         except BaseException as error:
             result = JobResult(job, "failed", _text(error), slot.name)
-        instead = self._instead(result, pipeline.graph, notes)
-        self._finish(None if instead else result, attempt)
-        return instead
+        again = self._next_try(result, pipeline.graph, notes, terms)
+        self._finish(None if again else result, attempt)
+        return again
 
     def _finish(self, result: JobResult | None, attempt: Try | None) -> None:
         with self._lock:

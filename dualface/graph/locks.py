@@ -53,7 +53,7 @@ class LockFolder:
             file = self._open(name)
             if file is None:
                 self._make(name)
-            elif not _lock(file):
+            elif not lock(file):
                 os.close(file)
                 return None
             elif self._is(name, file):
@@ -67,7 +67,7 @@ class LockFolder:
         if file is None:
             return False
         try:
-            if not _lock(file):
+            if not lock(file):
                 return True
             self.remove(name)
             return False
@@ -116,7 +116,8 @@ class LockFolder:
         return os.path.samestat(there, os.fstat(file))
 
 
-def _lock(file: int) -> bool:
+def lock(file: int) -> bool:
+    """Lock an open file, if nobody has; the lock goes when the file is closed."""
     try:
         if sys.platform == "win32":
             msvcrt.locking(file, msvcrt.LK_NBLCK, 1)

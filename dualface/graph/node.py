@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
+from dualface.graph.errors import InputError
 from dualface.graph.job import Job
 from dualface.graph.types import Layout, Memory, MemoryMark, PixelFormat
 
@@ -91,6 +92,10 @@ class Device:
     spare: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
+def _no_workspace() -> Path:
+    raise InputError("There is no folder for unfinished work here.")
+
+
 @dataclass(frozen=True)
 class Context:
     """What a node is handed when it opens.
@@ -102,7 +107,10 @@ class Context:
     turns true when the job is being abandoned. ``write_as(path)`` gives the temporary name to
     write instead of ``path``: it becomes ``path`` when the whole job succeeded and is removed
     when it did not. ``count(name, value)`` adds to a figure in the job's report; ``report(name,
-    value)`` sets one (plain JSON values).
+    value)`` sets one (plain JSON values). ``workspace()`` is a folder of the node's own beside the
+    output: it outlives the process and the job, unless the job succeeds or nothing can be gained from
+    going on with it. A node that writes and keeps there what it has written so far, so that `Node.snapshot`
+    need only say how much that is, makes its job one that can go on where it was broken off.
     """
 
     job: Job
@@ -118,6 +126,7 @@ class Context:
     vram_mb: int = 0
     held: int = 1
     infer_batch: int = 0
+    workspace: Callable[[], Path] = _no_workspace
 
 
 def most_owed(lookahead: int, batch: int) -> int:
@@ -144,6 +153,7 @@ class Node(Generic[C]):
     """
 
     kind: ClassVar[str] = ""
+    takes_over: ClassVar[frozenset[str]] = frozenset()  # other kinds whose snapshots `restore` understands
     process: Callable[..., Any]
 
     def __init__(self, config: C) -> None:
@@ -201,8 +211,14 @@ class Node(Generic[C]):
         """Give everything back. Always called once, also after an error in `open`."""
 
     def snapshot(self) -> Snapshot:
-        """The state as plain arrays, between two calls of ``process``."""
+        """All of the state as plain arrays (none of objects), taken between two calls of ``process``:
+        wherever a segment begins, of a source before each call, and perhaps elsewhere.
+
+        Answers still owed are part of it. A node that writes ends its segment here: what it was given
+        so far is safe on the disk when this returns.
+        """
         return {}
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Take up the state of an earlier `snapshot`; called after `open`."""
+        """Take up the state of an earlier `snapshot`, of this kind or of one in `takes_over`; called
+        once, after `open`. From there on the node answers as that one would have."""

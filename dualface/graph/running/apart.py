@@ -26,6 +26,7 @@ from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.here import OpenDevice, Try
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import remove_partials
+from dualface.graph.running.terms import Terms
 from dualface.graph.running.worker import ENDS, Order, serve
 
 POLL = 0.05  # seconds between two looks at the stop event
@@ -46,12 +47,12 @@ class Apart:
         self._last: _Remote | None = None  # the job it does, or did last
 
     def attempt(
-        self, job: Job, slot: Slot, pipeline: Pipeline, *, overwrite: bool, events: Iterable[Event]
+        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
     ) -> Try:
         if self._process is None or not self._process.is_alive():
             self.close()
             self._start(slot.name)
-        order = Order(job, slot, pipeline, overwrite, tuple(events))
+        order = Order(job, slot, pipeline, terms, tuple(events))
         # By itself: what cannot be read over there must not take the pipe's reader along.
         self._pipe.send((job.index, pickle.dumps(order)))
         self._last = _Remote(order, self._process, self._pipe, self._listener)

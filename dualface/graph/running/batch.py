@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dualface.graph.dag import Edge, Graph
+
+if TYPE_CHECKING:
+    from dualface.graph.running.checkpoint import Mark
 
 Value = tuple[str, str]  # a node and its output
 
@@ -22,13 +25,20 @@ def readers(graph: Graph) -> Mapping[Value, int]:
 
 
 class Batch:
-    """``length`` frames from number ``first`` on. One thread at a time holds a batch."""
+    """``length`` frames from number ``first`` on. One thread at a time holds a batch.
 
-    __slots__ = ("_left", "_values", "first", "length")
+    One with a ``mark`` begins a segment; each node adds its state to that before it gets the batch.
+    One that is ``past`` was answered and read before the job was broken off: its node owes an answer
+    that nobody waits for.
+    """
 
-    def __init__(self, first: int, length: int, readers: Mapping[Value, int]) -> None:
+    __slots__ = ("_left", "_values", "first", "length", "mark", "past")
+
+    def __init__(self, first: int, length: int, readers: Mapping[Value, int], *, past: bool = False) -> None:
         self.first = first
         self.length = length
+        self.mark: Mark | None = None
+        self.past = past
         self._left = dict(readers)
         self._values: dict[Value, Any] = {}
 
@@ -46,6 +56,10 @@ class Batch:
             self._left[key] -= 1
             taken[edge.input] = self._values[key] if self._left[key] else self._values.pop(key)
         return taken
+
+    def values(self) -> Iterable[Any]:
+        """The values carried."""
+        return self._values.values()
 
     def __len__(self) -> int:
         """The number of values carried."""

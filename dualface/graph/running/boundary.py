@@ -22,7 +22,7 @@ class Boundary:
 
     def __init__(self, outputs: Mapping[str, PortType]) -> None:
         self._ports = {name: type_ for name, type_ in outputs.items() if issubclass(type_.value, Frames)}
-        self._last: dict[str, int] = {}  # the time of the last picture, by output
+        self.last: dict[str, int] = {}  # the time of the last picture, by output
 
     def times(self, inputs: Mapping[str, Any]) -> Times:
         """The times that the answer to ``inputs`` may have; any where there are none."""
@@ -47,13 +47,13 @@ class Boundary:
             return "whose pts are not an array of one whole number a frame"
         if times and not any(np.array_equal(pts, time) for time in times):
             return f"with the pts {_brief(pts)}, not the {_brief(times[0])} of the frames it was given"
-        last = self._last.get(name)
+        last = self.last.get(name)
         rising = bool((pts[1:] > pts[:-1]).all())
         if not rising or (last is not None and len(pts) and pts[0] <= last):
             after = "" if last is None else f" after {last}"
             return f"with the pts {_brief(pts)}{after}, which do not rise"
         if len(pts):
-            self._last[name] = int(pts[-1])
+            self.last[name] = int(pts[-1])
         return ""
 
 

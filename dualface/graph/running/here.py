@@ -11,6 +11,7 @@ from dualface.graph.node import Device, Event
 from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.attempt import Attempt
 from dualface.graph.running.outcome import JobResult, Listener
+from dualface.graph.running.terms import Terms
 
 OpenDevice = Callable[[int], Device]
 
@@ -31,7 +32,7 @@ class Place(Protocol):
     """Does one job after the other, for one slot and on its thread."""
 
     def attempt(
-        self, job: Job, slot: Slot, pipeline: Pipeline, *, overwrite: bool, events: Iterable[Event]
+        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
     ) -> Try: ...
 
     def close(self) -> None: ...
@@ -45,13 +46,13 @@ class Here:
         self._devices: dict[int, Device] = {}
 
     def attempt(
-        self, job: Job, slot: Slot, pipeline: Pipeline, *, overwrite: bool, events: Iterable[Event]
+        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
     ) -> Try:
         gpu = slot.gpu
         if gpu is not None and gpu not in self._devices and self._open_device is not None:
             self._devices[gpu] = self._open_device(gpu)
         device = None if gpu is None else self._devices.get(gpu)
-        return Attempt(job, slot, pipeline, self._listener, device, overwrite=overwrite, events=events)
+        return Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events)
 
     def close(self) -> None:
         """Nothing to do."""

@@ -15,6 +15,7 @@ from dualface.graph.job import Job
 from dualface.graph.plan import Pipeline
 from dualface.graph.running.batch import Batch
 from dualface.graph.running.channel import Aborted, Channel
+from dualface.graph.running.checkpoint import Mark, Segments
 from dualface.graph.running.outcome import QueueUse
 from dualface.graph.running.step import Step
 
@@ -25,11 +26,18 @@ class Line:
     """The steps of one job in their stages, ready to run once.
 
     ``delivered`` is called on the last stage's thread with the number of frames that have
-    passed the last node. Steps must be open when `run` is called and are left open.
+    passed the last node, and ``keep`` there with each mark once all nodes have added their state to it.
+    Steps must be open when `run` is called and are left open.
     """
 
     def __init__(
-        self, job: Job, pipeline: Pipeline, steps: Sequence[Step], delivered: Callable[[int], None]
+        self,
+        job: Job,
+        pipeline: Pipeline,
+        steps: Sequence[Step],
+        delivered: Callable[[int], None],
+        segments: Segments | None = None,
+        keep: Callable[[Mark], None] | None = None,
     ) -> None:
         by_name = {step.place.name: step for step in steps}
         stages = [(stage, [by_name[node] for node in stage.nodes]) for stage in pipeline.stages]
@@ -40,6 +48,8 @@ class Line:
         self._aborted = threading.Event()
         self._failing = threading.Lock()
         self._delivered = delivered
+        self._segments, self._keep = segments, keep
+        self._last = steps[-1] if steps else None
         self._channels = [Channel(stage.name, pipeline.queue) for stage, _ in stages[1:]]
         ends = zip([None, *self._channels], [*self._channels, None], strict=True)
         self._threads = [
@@ -91,7 +101,8 @@ class Line:
                     self._pass(batch, steps, outbox)
             for index, step in enumerate(steps):
                 for batch in step.finish():
-                    self._pass(batch, steps[index + 1 :], outbox)
+                    if not batch.past:
+                        self._pass(batch, steps[index + 1 :], outbox)
             if outbox is not None:
                 outbox.end()
         except Aborted:
@@ -100,8 +111,17 @@ class Line:
             self.abort(error)
 
     def _draw(self, steps: Sequence[Step], outbox: Channel | None) -> None:
-        source = steps[0]
-        while (batch := source.produce(self.batch)) is not None:
+        source, before = steps[0], None
+        while True:
+            if self._segments is not None:
+                before = source.snapshot()
+            batch = source.produce(self.batch)
+            if batch is None:
+                break
+            if self._segments is not None:
+                batch.mark = self._segments.mark(batch)
+            if batch.mark is not None and before is not None:
+                batch.mark.parts[source.place.name] = before
             self._pass(batch, steps[1:], outbox)
         if source.made == 0 and not self.aborted:
             raise InputError(f"{self.job.input}: has no frames")
@@ -112,8 +132,10 @@ class Line:
         for step in steps:
             if self.aborted:
                 raise Aborted
+            if current.mark is not None:
+                self._add(current, current.mark, step)
             answered = step.push(current)
-            if answered is None:
+            if answered is None or answered.past:
                 return
             current = answered
         if outbox is not None:
@@ -123,3 +145,12 @@ class Line:
                 raise Aborted
             self.frames_out += current.length
             self._delivered(self.frames_out)
+
+    def _add(self, batch: Batch, mark: Mark, step: Step) -> None:
+        """Add the state of ``step`` to ``mark``. Where it has none to give, there is no checkpoint, but
+        all others end their segment all the same: segments are the same in every run."""
+        part = step.snapshot()
+        if part is not None:
+            mark.parts[step.place.name] = part
+        if step is self._last and self._keep is not None:
+            self._keep(mark)

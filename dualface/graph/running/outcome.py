@@ -47,8 +47,9 @@ class JobResult:
 
     ``error`` is one sentence, "" for a job that is done; ``trace`` is the traceback behind it.
     ``refused`` is the node of a candidate that raised `DeviceError`, and that candidate: another
-    may do the job. ``frames_in`` left the source, ``frames_out`` passed the last node. ``outputs``
-    exist under these names, and only if the job is done.
+    may do the job. ``start_over``: what an earlier try had left was of no use. ``kept_seconds`` of the
+    source are done and kept for another try, where the job is not done. ``frames_in`` left the source,
+    ``frames_out`` passed the last node. ``outputs`` exist under these names, and only if the job is done.
     """
 
     job: Job
@@ -64,6 +65,8 @@ class JobResult:
     outputs: tuple[str, ...] = ()
     trace: str = ""
     refused: tuple[str, str] | None = None
+    start_over: bool = False
+    kept_seconds: float | None = None
 
     @property
     def node_seconds(self) -> dict[str, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import re
 import stat
@@ -19,9 +18,9 @@ from pathlib import Path
 import psutil
 
 from dualface.graph.errors import InputError
+from dualface.graph.running.names import fitted
 from dualface.graph.running.publish import earlier_name, place, publish, remove
 
-NAME_MAX = 255  # bytes in a file name where the file system does not say
 LONG_SUFFIX = 24  # bytes; what is longer is no suffix but a name with a dot in it
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -123,6 +122,11 @@ class Outputs:
             self._temporary[path] = temporary
             _live.add(self)
         return temporary
+
+    def owners(self) -> set[str]:
+        """The nodes that asked for names."""
+        with self._lock:
+            return set(self._owner.values())
 
     def commit(self) -> tuple[Path, ...]:
         """Give all files their final names; raises `InputError` and leaves everything as it was
@@ -232,20 +236,7 @@ def _mark(path: Path) -> tuple[str, str]:
     """What stands before and after the process id in the temporary name."""
     suffix = path.suffix if len(os.fsencode(path.suffix)) <= LONG_SUFFIX else ""
     stem = path.name[: len(path.name) - len(suffix)] if suffix else path.name
-    room = _name_max(path.parent) - len(os.fsencode(suffix)) - len("..partial-") - 10
-    raw = os.fsencode(stem)
-    if len(raw) > room:
-        # Cut between characters, and stay apart from other names that begin alike.
-        digest = hashlib.sha256(raw).hexdigest()[:8]
-        stem = f"{raw[: room - 9].decode(errors='ignore')}~{digest}"
-    return f".{stem}.partial-", suffix
-
-
-def _name_max(folder: Path) -> int:
-    try:
-        return int(os.pathconf(folder, "PC_NAME_MAX"))
-    except (AttributeError, OSError, ValueError):
-        return NAME_MAX
+    return fitted(path.parent, ".", stem, ".partial-", len(os.fsencode(suffix)) + 10), suffix
 
 
 def _leftovers(folder: Path, head: str, tail: str) -> list[Path]:

@@ -9,9 +9,10 @@ from typing import Any
 
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.errors import DeviceError, InputError
-from dualface.graph.node import Node, most_owed
+from dualface.graph.node import Node, Stateless, most_owed
 from dualface.graph.running.batch import Batch, Value
 from dualface.graph.running.boundary import Boundary, Times
+from dualface.graph.running.checkpoint import Part
 from dualface.graph.running.outcome import NodeUse
 
 
@@ -32,6 +33,7 @@ class Step:
         self.edges = graph.into(place.name)
         self.is_source = not self.edges
         self.made = 0  # frames made, by a source
+        self._drawn = False  # whether it made batches of its own
         self.inside = False  # whether a call of the node is going on
         self.counted: dict[str, float] = defaultdict(float)
         self.reported: dict[str, Any] = {}
@@ -69,10 +71,51 @@ class Step:
         assert self._node is not None
         return self._node
 
+    # segments
+
+    def snapshot(self) -> Part | None:
+        """The node's state and what it owes; None where it has a state but no snapshot of it."""
+        arrays = self._guard("while its state was kept", lambda: dict(self.node.snapshot()))
+        stateless = isinstance(self.place.state, Stateless) and not self.is_source
+        if not arrays and not stateless and type(self.node).snapshot is Node.snapshot:
+            return None
+        return Part(
+            self.place.kind.name,
+            arrays,
+            tuple((batch.first, batch.length, times) for batch, times in self._unanswered),
+            dict(self._boundary.last),
+            self._longest,
+            self._calls,
+            self._seconds,
+            self._cpu_seconds,
+            dict(self.counted),
+            dict(self.reported),
+        )
+
+    def takes(self, part: Part) -> bool:
+        """Whether the node can go on from ``part``."""
+        kind = self.place.kind
+        return part.kind in {kind.name, *kind.cls.takes_over} or not (part.snapshot or part.owed)
+
+    def restore(self, part: Part, frame: int) -> None:
+        """Go on from ``part``; ``frame`` is the first that a source is to make."""
+        self._guard("while taking up its state", lambda: self.node.restore(part.snapshot))
+        self.counted.update(part.counted)
+        self.reported.update(part.reported)
+        self._calls, self._longest = part.calls, part.longest
+        self._seconds, self._cpu_seconds = part.seconds, part.cpu_seconds
+        self._boundary.last.update(part.last)
+        if self.is_source:
+            self.made = frame
+        for first, length, times in part.owed:
+            self._unanswered.append((Batch(first, length, {}, past=True), times))
+            self._owed += length
+
     # batches
 
     def produce(self, most: int) -> Batch | None:
         """Ask a source for its next batch, of 1 to ``most`` frames; ``None`` is the end."""
+        self._drawn = True
         answer = self._ask(self._unwired, self.made)
         if answer is None:
             return None
@@ -111,7 +154,7 @@ class Step:
     def finish(self) -> Iterator[Batch]:
         """The batches still unanswered, as the node answers them."""
         # A source that was pushed made no batches of its own: it must end with the one that did.
-        follows = self.is_source and self.place.outputs and self.made == 0
+        follows = self.is_source and self.place.outputs and not self._drawn
         if follows and self._ask(self._unwired, None) is not None:
             raise self._broke("has more frames than the graph's first source")
         answers = self._guard("while finishing", lambda: iter(self.node.finish()))

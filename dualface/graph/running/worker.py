@@ -20,6 +20,7 @@ from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.here import Here, OpenDevice
 from dualface.graph.running.outcome import JobResult
 from dualface.graph.running.outputs import discard_all
+from dualface.graph.running.terms import Terms
 
 GRACE = 1.0  # seconds that nodes have to come back once nobody listens any longer
 EVERY = 0.1  # seconds between two reports of progress
@@ -35,7 +36,7 @@ class Order:
     job: Job
     slot: Slot
     pipeline: Pipeline
-    overwrite: bool
+    terms: Terms
     events: tuple[Event, ...]
 
 
@@ -64,7 +65,7 @@ def serve(pipe: Any, open_device: OpenDevice | None) -> None:
             continue
         try:
             attempt = place.attempt(
-                order.job, order.slot, order.pipeline, overwrite=order.overwrite, events=order.events
+                order.job, order.slot, order.pipeline, terms=order.terms, events=order.events
             )
             relay.send(index, _plain_result(attempt.run(stop)))
         except Exception as error:  # no device, for one

@@ -1,0 +1,17 @@
+"""How a job is to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """``overwrite`` allows to replace what has the output's name. ``go_on`` takes up what an earlier try of
+    the same ``request`` (see `identity`) has done. A segment is ``segment_seconds`` of the source long; 0 is
+    a job in one piece, of which nothing is kept."""
+
+    overwrite: bool = False
+    go_on: bool = False
+    request: str = ""
+    segment_seconds: float = 0.0
