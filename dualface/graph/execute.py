@@ -98,10 +98,11 @@ def execute(
 
 
 @dataclass(frozen=True, slots=True)
-class _Again:
-    """How a job is done once more."""
+class _Way:
+    """How a job is done."""
 
-    graph: Graph
+    slot: Slot
+    pipeline: Pipeline
     terms: Terms
 
 
@@ -143,22 +144,18 @@ class _Run:
         try:
             while not (self._enough.is_set() or self.stop.is_set()):
                 notes: list[Event] = []
-                again: _Again | None = None
+                way: _Way | None = None
                 with self._leased(slot, notes, settled):
                     job = self._next()
                     settled.set()
                     if job is not None:
                         self._told.job_started(job, slot.name)
-                        pipeline = self._plan.pipelines[slot.pipeline]
-                        graph = self._plan.instead.get(job.index)
-                        terms = self._terms_of(job, graph or pipeline.graph)
-                        if graph is None:
-                            again = self._do(job, slot, pipeline, where, notes, terms)
-                        else:
-                            notes += [Event("notice", swap) for swap in graph.swaps()]
-                            again = _Again(graph, terms)
-                while job is not None and again is not None:
-                    again = self._again(job, again, slot, where, notes)
+                        way = self._first(job, slot, notes)
+                        if way is not None and way.slot is slot:
+                            way = self._do(job, way, where, notes)
+                while job is not None and way is not None:
+                    with self._leased(way.slot, notes, job=job):
+                        way = self._do(job, way, where, notes)
         except Exception as error:  # of the leases; what a job raises is its result
             if not (self._enough.is_set() or self.stop.is_set()):
                 with self._lock:
@@ -229,31 +226,60 @@ class _Run:
         stop = self._enough if job is None else self.stop
         return self._leases.hold(slot.leases, waiting=waiting, stop=stop)
 
-    def _terms_of(self, job: Job, graph: Graph) -> Terms:
-        return replace(self._terms, request=identity(job, graph, self._terms.segment_seconds))
+    def _first(self, job: Job, slot: Slot, notes: list[Event]) -> _Way | None:
+        """How ``job`` is done in ``slot``, or by the slot's GPU in a graph of its own."""
+        pipeline = self._plan.pipelines[slot.pipeline]
+        graph = self._plan.instead.get(job.index)
+        request = identity(job, graph or pipeline.graph, self._terms.segment_seconds)
+        way = _Way(slot, pipeline, replace(self._terms, request=request))
+        if graph is None:
+            return way
+        notes += [Event("notice", swap) for swap in graph.swaps()]
+        return self._planned(job, graph, way, notes)
 
-    def _again(self, job: Job, again: _Again, slot: Slot, where: Place, notes: list[Event]) -> _Again | None:
-        """Do ``job`` as ``again`` says, with the leases that this takes on the slot's GPU."""
-        hardware = self._plan.hardware
+    def _planned(self, job: Job, graph: Graph, way: _Way, notes: list[Event]) -> _Way | None:
+        """``way`` by another ``graph`` on the same GPU; None where that takes more than there is (VRAM, for
+        one), which is then the job's result."""
+        hardware, slot = self._plan.hardware, way.slot
         if slot.gpu is not None:
             hardware = replace(hardware, gpus=tuple(g for g in hardware.gpus if g.index == slot.gpu))
         try:
-            made = schedule(again.graph, hardware, [job])
-            own = replace(made.slots[0], name=slot.name, threads=slot.threads)
-            with self._leased(own, notes, job=job):
-                return self._do(job, own, made.pipelines[own.pipeline], where, notes, again.terms)
-        except RequestError as error:  # more VRAM than a slot has, for one
+            made = schedule(graph, hardware, [job])
+        except RequestError as error:
             self._finish(JobResult(job, "failed", _text(error), slot.name, events=tuple(notes)), None)
             return None
+        own = replace(made.slots[0], name=slot.name, threads=slot.threads)
+        return _Way(own, made.pipelines[own.pipeline], way.terms)
 
-    def _next_try(self, result: JobResult, graph: Graph, notes: list[Event], terms: Terms) -> _Again | None:
+    def _do(self, job: Job, way: _Way, where: Place, notes: list[Event]) -> _Way | None:
+        """Do ``job``; what is given is how to do it again."""
+        attempt: Try | None = None
+        try:
+            attempt = where.attempt(job, way.slot, way.pipeline, terms=way.terms, events=notes)
+            with self._lock:
+                self._running.add(attempt)
+            result = attempt.run(self.stop)
+        except BaseException as error:
+            result = JobResult(job, "failed", _text(error), way.slot.name)
+        again = self._next_way(result, way, notes)
+        if again is None:
+            self._finish(result, attempt)
+            return None
+        self._finish(None, attempt)
+        terms, graph = again
+        way = replace(way, terms=terms)
+        return way if graph is None else self._planned(job, graph, way, notes)
+
+    def _next_way(
+        self, result: JobResult, way: _Way, notes: list[Event]
+    ) -> tuple[Terms, Graph | None] | None:
         """How to do the job once more: from the beginning where what was kept is of no use, and in
-        another graph if a candidate of ``graph`` was refused."""
+        another graph if a candidate was refused."""
         if self.stop.is_set():
             return None
+        graph, made = way.pipeline.graph, None
         if result.start_over:
             told = Event("recovery", f"{result.error.rstrip('.')}; it starts from the beginning")
-            again = _Again(graph, replace(terms, go_on=False))
         elif result.refused is not None and self._rebuild is not None:
             try:
                 made = self._rebuild({**graph.excluded, result.refused: result.error})
@@ -263,28 +289,11 @@ class _Run:
             how = "starts again" if result.kept_seconds is None else "goes on"
             kind = made.by_name[name].kind.name
             told = Event("recovery", f"{result.error.rstrip('.')}; it {how} with {kind}", name)
-            again = _Again(made, replace(terms, go_on=True))
         else:
             return None
         notes[:] = [*result.events, told]
         self._told.event(result.job, told)
-        return again
-
-    def _do(
-        self, job: Job, slot: Slot, pipeline: Pipeline, where: Place, notes: list[Event], terms: Terms
-    ) -> _Again | None:
-        """Do ``job``; what is given is how to do it again."""
-        attempt: Try | None = None
-        try:
-            attempt = where.attempt(job, slot, pipeline, terms=terms, events=notes)
-            with self._lock:
-                self._running.add(attempt)
-            result = attempt.run(self.stop)
-        except BaseException as error:
-            result = JobResult(job, "failed", _text(error), slot.name)
-        again = self._next_try(result, pipeline.graph, notes, terms)
-        self._finish(None if again else result, attempt)
-        return again
+        return replace(way.terms, go_on=not result.start_over), made
 
     def _finish(self, result: JobResult | None, attempt: Try | None) -> None:
         with self._lock:

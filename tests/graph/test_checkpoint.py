@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from execute_fakes import make_graph, make_job, make_plan, place, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,8 +23,6 @@ from dualface.graph.running.checkpoint import Checkpoint, Part, Segments
 from dualface.graph.running.unfinished import Unfinished, folder_of, writer_of
 from dualface.graph.types import NV12, Cpu, Frames, Video
 
-from .execute_fakes import make_graph, make_job, make_plan, place, run
-
 VIDEO = Video(4, 2, Fraction(1, 10), Fraction(10))
 Pictures = Frames[NV12, Cpu]
 
@@ -32,9 +31,10 @@ Pictures = Frames[NV12, Cpu]
 class BreakConfig(NodeConfig):
     frames: int = 95
     lookahead: int = 0
-    break_at: list[int] = field(default_factory=list)  # frames at which it fails, each once
     with_state: bool = True
-    error: type[BaseException] = InputError
+
+
+breaks: dict[str, int] = {}  # nodes and the frames at which they fail, once; not an option of the request
 
 
 class Breaks(Node[BreakConfig]):
@@ -42,10 +42,10 @@ class Breaks(Node[BreakConfig]):
         self.context = context
 
     def look(self, first: int, count: int) -> None:
-        for frame in range(first, first + count):
-            if frame in self.config.break_at:
-                self.config.break_at.remove(frame)
-                raise self.config.error(f"broke at {frame}")
+        frame = breaks.get(self.context.name, -1)
+        if first <= frame < first + count:
+            del breaks[self.context.name]
+            raise InputError(f"broke at {frame}")
 
 
 @node("fake/film")
@@ -193,10 +193,10 @@ NODES = ["film", "adds", "writer"]
 @pytest.mark.parametrize("name", NODES)
 @pytest.mark.parametrize("cuts", [None, [], [2]])
 def test_it_goes_on_and_ends_the_same(name: str, cuts: Any, tmp_path: Path, expected: list[str]) -> None:
-    broken = {name: BreakConfig(break_at=[50], lookahead=13 if name == "adds" else 0)}
-    first = do(tmp_path, plan={"cuts": cuts}, **broken)
+    breaks[name] = 90
+    first = do(tmp_path, plan={"cuts": cuts})
     assert first.status == "failed"
-    assert first.kept_seconds == (2.0 if name == "writer" else first.kept_seconds)
+    assert first.kept_seconds >= 2.0, "more than what queues and look-ahead hold has passed"
     assert [folder_of(first.job.output).name] == os.listdir(tmp_path)
     second = do(tmp_path, plan={"cuts": cuts}, resume=True)
     assert second.status == "done"
@@ -218,15 +218,22 @@ def test_broken_off_anywhere(
     whole, broken = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("broken")
     assert do(whole, adds=BreakConfig(lookahead=lookahead)).status == "done"
     for name, frame in at:
-        given = {"adds": BreakConfig(lookahead=lookahead)}
-        given[name] = BreakConfig(lookahead=lookahead if name == "adds" else 0, break_at=[frame])
-        do(broken, resume=True, overwrite=True, **given)
+        breaks[name] = frame
+        do(broken, adds=BreakConfig(lookahead=lookahead), resume=True, overwrite=True)
+    breaks.clear()
     assert do(broken, adds=BreakConfig(lookahead=lookahead), resume=True, overwrite=True).status == "done"
     assert (whole / "a.out").read_text() == (broken / "a.out").read_text()
 
 
 def broken(folder: Path, **options: Any) -> Any:
-    return do(folder, film=BreakConfig(break_at=[50]), **options)
+    breaks["film"] = 90
+    return do(folder, **options)
+
+
+@pytest.fixture(autouse=True)
+def unbroken() -> Iterator[None]:
+    yield
+    breaks.clear()
 
 
 def test_without_resume_it_starts_over_and_leaves_nothing(tmp_path: Path, expected: list[str]) -> None:
@@ -323,10 +330,10 @@ def test_a_checkpoint_is_plain_arrays() -> None:
     assert again.parts["one"].snapshot["x"].tolist() == [0, 1, 2]
     assert again.parts["one"].owed[0][2][0].tolist() == [4, 5]
     assert json.dumps(again.events) == json.dumps([{"kind": "notice", "message": "m"}])
-    with pytest.raises(ValueError, match="allow_pickle|Object arrays"):
+    with pytest.raises(ValueError, match="pickle"):
         Checkpoint("r", 8, 2, 0, 0, {"one": Part("a/b", {"x": np.array([object()])})}).packed()
     for cut in range(0, len(data), 97):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"damaged|version|pickle|zip|file"):
             Checkpoint.unpacked(data[:cut])
 
 

@@ -77,7 +77,7 @@ class Step:
         """The node's state and what it owes; None where it has a state but no snapshot of it."""
         arrays = self._guard("while its state was kept", lambda: dict(self.node.snapshot()))
         stateless = isinstance(self.place.state, Stateless) and not self.is_source
-        if not arrays and not stateless and type(self.node).snapshot is Node.snapshot:
+        if not arrays and not stateless:
             return None
         return Part(
             self.place.kind.name,
