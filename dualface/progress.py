@@ -46,10 +46,17 @@ def _is_terminal(stream: TextIO) -> bool:
 def summary(result: JobResult) -> str:
     """How a job ended, in one line."""
     name, seconds = result.job.name, result.seconds
+    kept = result.kept_seconds
     if result.status == "failed":
-        return f"{name}: failed: {result.error}"
+        on = "" if kept is None else f" (resume=true goes on from {clock(kept)})"
+        return f"{name}: failed: {result.error}{on}"
     if result.status == "interrupted":
-        return f"{name}: stopped after {result.frames_out} frames; its unfinished output is removed"
+        how = (
+            "its unfinished output is removed" if kept is None else f"resume=true goes on from {clock(kept)}"
+        )
+        return f"{name}: stopped after {result.frames_out} frames; {how}"
+    if result.status == "skipped":
+        return f"{name}: was done before -> {', '.join(result.outputs)}"
     rate = f", {result.frames_out / seconds:.1f} frames/s" if seconds else ""
     return f"{name}: done, {result.frames_out} frames in {seconds:.1f} s{rate} -> {', '.join(result.outputs)}"
 

@@ -18,7 +18,7 @@ from dualface.graph.errors import Problem, RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
 from dualface.graph.registry import nearest
-from dualface.graph.running.outcome import JobResult
+from dualface.graph.running.outcome import STATUSES, JobResult
 
 FORMAT = 1  # raised when a reader of older reports would misread a newer one
 PACKAGES = ("dualface", "av", "numpy", "onnxruntime", "opencv-python-headless", "hydra-core")
@@ -77,7 +77,7 @@ def objective(report: Mapping[str, Any], name: str = "") -> float:
     if path in flat:
         value = flat[path]
         return math.inf if value is None else float(value)
-    if any(job["status"] != "done" for job in report["jobs"]):
+    if any(job["status"] not in ("done", "skipped") for job in report["jobs"]):
         return math.inf
     raise _unknown(path, flat)
 
@@ -157,6 +157,7 @@ def _job(result: JobResult, debug: bool) -> dict[str, Any]:
         "name": job.name,
         "input": job.input,
         "outputs": list(result.outputs),
+        "kept_seconds": result.kept_seconds,
         "status": result.status,
         "error": result.error,
         "slot": result.slot,
@@ -186,19 +187,17 @@ def _node(node: dict[str, Any]) -> dict[str, Any]:
 
 def _totals(jobs: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]:
     done = [job for job in jobs if job["status"] == "done"]
+    skipped = sum(job["status"] == "skipped" for job in jobs)
     played = sum(job["source_seconds"] for job in done)
     frames = sum(job["frames_out"] for job in done)
     totals: dict[str, Any] = {
         "jobs": len(jobs),
-        **{
-            status: sum(job["status"] == status for job in jobs)
-            for status in ("done", "failed", "interrupted")
-        },
+        **{status: sum(job["status"] == status for job in jobs) for status in STATUSES},
         "frames": frames,
         "source_seconds": played,
         "fps": frames / seconds if seconds else None,
         # A run in which a job failed did less work and must not look fast.
-        DEFAULT_OBJECTIVE: seconds / played if played and len(done) == len(jobs) else None,
+        DEFAULT_OBJECTIVE: seconds / played if played and len(done) == len(jobs) - skipped else None,
     }
     for name in SUMMED:
         values = [job[name] if name in job else job["figures"].get(name) for job in jobs]

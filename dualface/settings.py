@@ -23,6 +23,7 @@ class Settings:
     input_list: str | None = _key(None, "a text file that names one video a line")
     output: str | None = _key(None, "where results go; {name} is the input's name, {index} its number")
     overwrite: bool = _key(False, "replace outputs that exist already")
+    resume: bool = _key(False, "skip what an earlier run finished, and go on with what it left unfinished")
     record: bool = _key(False, "also write who was seen where, as one JSON line a frame")
     strict_zero_copy: bool = _key(False, "refuse a graph in which pixels move between CPU and GPU")
     objective: str = _key("", "the number of report.json that a sweep shows, such as totals.fps")

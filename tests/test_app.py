@@ -272,7 +272,7 @@ def test_lists_of_videos(run: Run, tmp_path: Path) -> None:
         make(tmp_path / name, Film(times=range(3)))
     (tmp_path / "list.txt").write_text("\r\n".join(["\ufeff" + names[0], "", *names[1:]]), "utf-8")
     assert run("input_list=list.txt", "output=out/{index}-{name}.mp4") == 0
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(
+    assert sorted(p.name for p in (tmp_path / "out").glob("[!.]*")) == sorted(
         f"{i}-{name}" for i, name in enumerate(names)
     )
 
@@ -457,7 +457,7 @@ def test_a_name_that_is_not_utf8_is_a_name_like_any_other(run: Run, tmp_path: Pa
     make(tmp_path / "a.mp4")
     make(tmp_path / odd)
     assert run("input=*.mp4", "output=out/{name}.mp4", "quiet=true") == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.mp4", odd}
+    assert {path.name for path in (tmp_path / "out").glob("*.mp4")} == {"a.mp4", odd}
     (report,) = (tmp_path / "runs").rglob("report.json")
     named = [job["name"] for job in json.loads(report.read_text(encoding="utf-8"))["jobs"]]
     assert sorted(named) == sorted(["a", Path(odd).stem])

@@ -14,6 +14,7 @@ from dualface.graph.dag import Graph
 from dualface.graph.errors import Problem, RequestError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
+from dualface.graph.running import unfinished
 from dualface.graph.running.names import NAME_MAX
 from dualface.graph.running.outputs import recover, writer_of
 
@@ -56,8 +57,9 @@ def check(plan: Plan, jobs: Sequence[Job], *, overwrite: bool, make: bool = True
             elif path.exists() and not overwrite:
                 message = f"{path} exists already."
                 problems.append(Problem("exists", "output", message, "Say overwrite=true to replace it."))
-            elif process := writer_of(path):
-                message = f"{path} is being written by another run, process {process}."
+            elif (process := writer_of(path) or unfinished.writer_of(path)) is not None:
+                who = f", process {process}" if process else ""
+                message = f"{path} is being written by another run{who}."
                 problems.append(
                     Problem("being-written", "output", message, "Wait for it, or choose another output=.")
                 )

@@ -17,10 +17,14 @@ from typing import Any
 
 from dualface.actions import Request, ends
 from dualface.actions.outputs import check, tidied
-from dualface.actions.prepare import NOMINAL, prepare, without_unable
+from dualface.actions.prepare import NOMINAL, Ready, prepare, without_unable
 from dualface.graph.plan import Plan
-from dualface.graph.running.outcome import JobResult
+from dualface.graph.running.manifest import finished
+from dualface.graph.running.outcome import STATUSES, JobResult
+from dualface.graph.running.unfinished import identity
 from dualface.inputs import Wish
+
+SEGMENT_SECONDS = 10.0  # of the source
 
 
 def main(config: Mapping[str, Any], request: Request) -> int:
@@ -31,7 +35,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     from dualface.hw.cuda import open_device
     from dualface.hw.probe import machine_gpus
     from dualface.paths import lease_dir, runtime_dir
-    from dualface.progress import progress
+    from dualface.progress import progress, summary
     from dualface.report import build_report, objective
 
     folder = request.folder if request.sweep else None
@@ -39,13 +43,18 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     failed = [_unread(wish, sentence) for wish, sentence in ready.bad]
     for _, sentence in ready.bad:
         print(sentence, file=sys.stderr)
-    plan, unable = without_unable(ready.plan(ready.jobs), ready.jobs)
+    resume = bool(config["resume"])
+    skipped = _finished(ready) if resume else {}
+    todo = [job for job in ready.jobs if job.index not in skipped]
+    plan, unable = without_unable(ready.plan(todo), todo)
     for job, sentence in unable:
         print(sentence, file=sys.stderr)
         failed.append(JobResult(job, "failed", sentence))
     jobs = [assignment.job for assignment in plan.assignments]
     overwrite = bool(config["overwrite"])
     folders = check(plan, jobs, overwrite=overwrite)
+    for result in skipped.values():
+        print(summary(result), file=sys.stderr)
     _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     gc.freeze()  # what start-up made lives as long as the process; collecting need not walk it again
@@ -61,11 +70,14 @@ def main(config: Mapping[str, Any], request: Request) -> int:
                 listener=listener,
                 stop=stop,
                 overwrite=overwrite,
+                resume=resume,
+                segment_seconds=SEGMENT_SECONDS,
+                manifest=True,
                 open_device=open_device,
                 rebuild=ready.rebuild,
                 apart=True,
             )
-    results = tuple(sorted((*made, *failed), key=lambda r: r.job.index))
+    results = tuple(sorted((*made, *failed, *skipped.values()), key=lambda r: r.job.index))
     report = build_report(
         plan,
         results,
@@ -76,7 +88,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     )
     if request.folder:
         _write(request.folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False))
-    counts = {s: sum(r.status == s for r in results) for s in ("done", "failed", "interrupted")}
+    counts = {s: sum(r.status == s for r in results) for s in STATUSES}
     told = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
     where = f"; report: {request.folder / 'report.json'}" if request.folder else ""
     print(f"{told}{where}", file=sys.stderr)
@@ -124,6 +136,16 @@ def stopping() -> Iterator[threading.Event]:
 
 def _note(sentence: str) -> None:
     print(sentence, file=sys.stderr)
+
+
+def _finished(ready: Ready) -> dict[int, JobResult]:
+    """The jobs that an earlier run finished, by their index."""
+    done = {}
+    for job in ready.jobs:
+        graph = ready.instead.get(job.index, ready.graph)
+        if files := finished(job, identity(job, graph, SEGMENT_SECONDS)):
+            done[job.index] = JobResult(job, "skipped", outputs=files)
+    return done
 
 
 def _unread(wish: Wish, sentence: str) -> JobResult:

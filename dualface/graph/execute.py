@@ -53,6 +53,7 @@ def execute(
     overwrite: bool = False,
     resume: bool = False,
     segment_seconds: float = 0.0,
+    manifest: bool = False,
     rebuild: Callable[[Excluded], Graph] | None = None,
     apart: bool = False,
 ) -> tuple[JobResult, ...]:
@@ -67,13 +68,14 @@ def execute(
     turns a GPU's index into the device that a slot's nodes are handed. Unless ``overwrite`` is
     true, a job whose output exists by the time it is done fails. Every ``segment_seconds`` of its source
     (0: never) a job's state is kept beside its output, where its nodes can; with ``resume`` a job goes on
-    from there that an earlier run left unfinished. A job in which a candidate of an ``auto`` node raised
+    from there that an earlier run left unfinished; ``manifest`` notes what is finished beside it. A job in
+    which a candidate of an ``auto`` node raised
     `DeviceError` goes on in the graph that ``rebuild`` makes without it, from where its state was kept or
     from the beginning, as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a
     GPU that is not one slot's alone work in a process each; see `Apart`.
     """
     told = Told(listener)
-    terms = Terms(overwrite, resume, segment_seconds=segment_seconds)
+    terms = Terms(overwrite, resume, segment_seconds=segment_seconds, manifest=manifest)
     run = _Run(plan, leases, told, stop or threading.Event(), open_device, terms, rebuild, apart)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
@@ -230,7 +232,8 @@ class _Run:
         """How ``job`` is done in ``slot``, or by the slot's GPU in a graph of its own."""
         pipeline = self._plan.pipelines[slot.pipeline]
         graph = self._plan.instead.get(job.index)
-        request = identity(job, graph or pipeline.graph, self._terms.segment_seconds)
+        # Whatever slot takes it: the same request.
+        request = identity(job, graph or self._plan.pipelines[0].graph, self._terms.segment_seconds)
         way = _Way(slot, pipeline, replace(self._terms, request=request))
         if graph is None:
             return way

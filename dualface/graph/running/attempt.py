@@ -16,6 +16,7 @@ from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.batch import readers
 from dualface.graph.running.checkpoint import Checkpoint, Mark, Segments
 from dualface.graph.running.line import Line
+from dualface.graph.running.manifest import note
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import PATIENCE, Outputs
 from dualface.graph.running.step import NodeFailed, Step
@@ -89,6 +90,8 @@ class Attempt:
             failure = self._close(opened, failure)
         if complete and failure is None:
             try:
+                if self._terms.manifest:
+                    self._outputs.before_commit(functools.partial(note, self.job, self._terms.request))
                 self._outputs.commit()
             except Exception as error:
                 failure = error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 
-Status = Literal["done", "failed", "interrupted"]
+Status = Literal["done", "skipped", "failed", "interrupted"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,8 @@ class QueueUse:
 class JobResult:
     """How one job ended.
 
-    ``error`` is one sentence, "" for a job that is done; ``trace`` is the traceback behind it.
+    A job that was finished by an earlier run is skipped. ``error`` is one sentence, "" for a job that is
+    done; ``trace`` is the traceback behind it.
     ``refused`` is the node of a candidate that raised `DeviceError`, and that candidate: another
     may do the job. ``start_over``: what an earlier try had left was of no use. ``kept_seconds`` of the
     source are done and kept for another try, where the job is not done. ``frames_in`` left the source,

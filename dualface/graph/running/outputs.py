@@ -13,6 +13,7 @@ import os
 import re
 import stat
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import psutil
@@ -127,6 +128,15 @@ class Outputs:
         """The nodes that asked for names."""
         with self._lock:
             return set(self._owner.values())
+
+    def before_commit(self, tell: Callable[[Mapping[Path, Path]], None]) -> None:
+        """Call ``tell`` with the temporary files by their final names, if there are any."""
+        with self._lock:
+            if self._temporary and all(temporary.exists() for temporary in self._temporary.values()):
+                try:
+                    tell(self._temporary)
+                except OSError as error:
+                    raise InputError(self._why_not(error)) from error
 
     def commit(self) -> tuple[Path, ...]:
         """Give all files their final names; raises `InputError` and leaves everything as it was
