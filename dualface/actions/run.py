@@ -64,6 +64,8 @@ def main(config: Mapping[str, Any], request: Request) -> int:
                 open_device=open_device,
                 rebuild=ready.rebuild,
                 apart=True,
+                recovery=ready.recovery,
+                faults=ready.faults,
             )
     results = tuple(sorted((*made, *failed), key=lambda r: r.job.index))
     report = build_report(

@@ -13,12 +13,15 @@ from typing import Protocol
 
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import RequestError
+from dualface.graph.faults import Fault
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 from dualface.graph.plan import Pipeline, Plan, Slot
+from dualface.graph.recovery import Recovery, Taken
 from dualface.graph.running.apart import Apart
 from dualface.graph.running.here import Here, OpenDevice, Place, Try
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
+from dualface.graph.running.rescue import Care
 from dualface.graph.running.told import Told
 from dualface.graph.schedule import schedule
 
@@ -51,6 +54,8 @@ def execute(
     overwrite: bool = False,
     rebuild: Callable[[Excluded], Graph] | None = None,
     apart: bool = False,
+    recovery: Recovery | None = None,
+    faults: Sequence[Fault] = (),
 ) -> tuple[JobResult, ...]:
     """Run all jobs of ``plan`` and tell how each ended, in the order of their index.
 
@@ -61,13 +66,15 @@ def execute(
 
     A slot takes a job once it holds its leases, and gives them back after it. ``open_device``
     turns a GPU's index into the device that a slot's nodes are handed. Unless ``overwrite`` is
-    true, a job whose output exists by the time it is done fails. A job in which a candidate of an
-    ``auto`` node raised `DeviceError` starts again in the graph that ``rebuild`` makes without it,
-    as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a GPU that is not
-    one slot's alone work in a process each; see `Apart`.
+    true, a job whose output exists by the time it is done fails. ``recovery`` says what is done where a
+    node fails or a job stands still. A job whose ``auto`` node is to make room for the next candidate
+    starts again in the graph that ``rebuild`` makes without it, as long as it makes one
+    (`RequestError`: it cannot). With ``apart``, slots on a GPU that is not one slot's alone work in a
+    process each; see `Apart`. ``faults`` happen on purpose.
     """
     told = Told(listener)
-    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite, rebuild, apart)
+    care = Care(recovery or Recovery(), (), tuple(faults))
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, overwrite, rebuild, apart, care)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
@@ -103,6 +110,7 @@ class _Run:
         overwrite: bool,
         rebuild: Callable[[Excluded], Graph] | None,
         apart: bool,
+        care: Care,
     ) -> None:
         self.stop = stop
         self._plan = plan
@@ -111,6 +119,8 @@ class _Run:
         self._open_device = open_device
         self._overwrite = overwrite
         self._rebuild = rebuild
+        self._care = care
+        self._histories: dict[int, tuple[Taken, ...]] = {}  # the recoveries of each job, by its index
         self._apart = apart and sum(slot.gpu is not None for slot in plan.slots) > 1
         self._waiting = deque(assignment.job for assignment in plan.assignments)
         self._enough = threading.Event()  # no more jobs are to be started
@@ -244,12 +254,14 @@ class _Run:
         """Do ``job``; what is given is the graph to do it in again."""
         attempt: Try | None = None
         try:
-            attempt = where.attempt(job, slot, pipeline, overwrite=self._overwrite, events=notes)
+            care = replace(self._care, history=self._histories.get(job.index, ()))
+            attempt = where.attempt(job, slot, pipeline, overwrite=self._overwrite, events=notes, care=care)
             with self._lock:
                 self._running.add(attempt)
             result = attempt.run(self.stop)
         except BaseException as error:
             result = JobResult(job, "failed", _text(error), slot.name)
+        self._histories[job.index] = result.history
         instead = self._instead(result, pipeline.graph, notes)
         self._finish(None if instead else result, attempt)
         return instead

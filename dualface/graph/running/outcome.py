@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 
 from dualface.graph.job import Job
 from dualface.graph.node import Event
+from dualface.graph.recovery import Decision, Taken
 
 Status = Literal["done", "failed", "interrupted"]
 
@@ -47,8 +48,10 @@ class JobResult:
 
     ``error`` is one sentence, "" for a job that is done; ``trace`` is the traceback behind it.
     ``refused`` is the node of a candidate that raised `DeviceError`, and that candidate: another
-    may do the job. ``frames_in`` left the source, ``frames_out`` passed the last node. ``outputs``
-    exist under these names, and only if the job is done.
+    may do the job. ``decision`` is what the rules say about the failure, None where nothing failed or
+    nothing more is to be tried, ``history`` all recoveries that were begun. ``stuck`` says that a thread
+    of the job has not come back. ``frames_in`` left the source, ``frames_out`` passed the last node.
+    ``outputs`` exist under these names, and only if the job is done.
     """
 
     job: Job
@@ -64,6 +67,9 @@ class JobResult:
     outputs: tuple[str, ...] = ()
     trace: str = ""
     refused: tuple[str, str] | None = None
+    decision: Decision | None = None
+    history: tuple[Taken, ...] = ()
+    stuck: bool = False
 
     @property
     def node_seconds(self) -> dict[str, float]:
