@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -12,11 +12,14 @@ from typing import Any
 from dualface.actions import Request
 from dualface.actions.fallback import Rebuild, fitting, refusals
 from dualface.actions.people import check_people, without_recogniser
+from dualface.actions.recovery import read_faults, read_recovery
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import Gathered, InputError, Problem, RequestError
+from dualface.graph.faults import Fault
 from dualface.graph.hardware import Hardware
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
+from dualface.graph.recovery import Recovery
 from dualface.graph.registry import installed
 from dualface.graph.schedule import NO_OVERFLOW, schedule
 from dualface.graph.types import Video
@@ -72,7 +75,9 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
 class Ready:
     """What a request comes to: the jobs that can be read, a sentence for each that cannot, and the
     built graph, to be scheduled; ``no_overflow`` says why there is no ``overflow``. ``instead`` has
-    the graphs of single jobs, by their index; ``rebuild`` makes more without some candidates."""
+    the graphs of single jobs, by their index; ``rebuild`` makes more without some candidates,
+    ``on_cpu`` the one without a GPU;
+    ``recovery`` and ``faults`` are for `execute`."""
 
     jobs: tuple[Job, ...]
     bad: tuple[tuple[Wish, str], ...]
@@ -82,6 +87,9 @@ class Ready:
     hardware: Hardware
     instead: Mapping[int, Graph]
     rebuild: Rebuild
+    on_cpu: Callable[[], Graph]
+    recovery: Recovery
+    faults: tuple[Fault, ...]
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
         """The plan for ``jobs``."""
@@ -117,24 +125,47 @@ def prepare(
             _check_protocols(config)
         with told:
             jobs, bad = probe_all(config, folder)
+    recovery = Recovery()
+    with told:
+        recovery = read_recovery(config.get("recovery") or {})
     with told:
         resolved, registry = _hardware_or_told(config, request, trust, told), installed()
         for line in resolved.warnings:
             print(line, file=sys.stderr)
         strict, people = bool(config["strict_zero_copy"]), config.get("people") or {}
 
-        def rebuild(exclude: Excluded) -> Graph:
-            made = build(
-                config["graph"], resolved.hardware, registry, strict_zero_copy=strict, exclude=exclude
-            )
+        def make(hardware: Hardware, exclude: Excluded) -> Graph:
+            made = build(config["graph"], hardware, registry, strict_zero_copy=strict, exclude=exclude)
             # Who asked for somebody by a photo is not served by a graph that recognises nobody.
             if exclude and (problems := without_recogniser(people, made)):
                 raise RequestError(problems)
             return made
 
+        def rebuild(exclude: Excluded) -> Graph:
+            return make(resolved.hardware, exclude)
+
+        def on_cpu() -> Graph:
+            return make(replace(resolved.hardware, gpus=(), features=frozenset()), {})
+
         graph, instead = fitting(rebuild, jobs)
         overflow, why = _overflow(graph, resolved.hardware, rebuild)
-        ready = Ready(tuple(jobs), tuple(bad), graph, overflow, why, resolved.hardware, instead, rebuild)
+        faults: tuple[Fault, ...] = ()
+        with told:
+            faults = read_faults(config.get("faults") or [], graph)
+        hardware = resolved.hardware
+        ready = Ready(
+            tuple(jobs),
+            tuple(bad),
+            graph,
+            overflow,
+            why,
+            hardware,
+            instead,
+            rebuild,
+            on_cpu,
+            recovery,
+            faults,
+        )
         with told:
             _check_record(config, graph)
         with told:

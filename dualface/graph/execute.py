@@ -8,21 +8,23 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import RequestError
+from dualface.graph.faults import Fault
 from dualface.graph.job import Job
 from dualface.graph.node import Event
-from dualface.graph.plan import Pipeline, Plan, Slot
+from dualface.graph.plan import Plan, Slot
+from dualface.graph.recovery import Recovery, Taken
 from dualface.graph.running.apart import Apart
 from dualface.graph.running.here import Here, OpenDevice, Place, Try
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
+from dualface.graph.running.rescue import Care
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.told import Told
-from dualface.graph.running.unfinished import identity
-from dualface.graph.schedule import schedule
+from dualface.graph.running.ways import Way, Ways
 
 __all__ = ["JobResult", "Listener", "NodeUse", "QueueUse", "Status", "execute"]
 
@@ -52,10 +54,12 @@ def execute(
     open_device: OpenDevice | None = None,
     overwrite: bool = False,
     resume: bool = False,
-    segment_seconds: float = 0.0,
     manifest: bool = False,
     rebuild: Callable[[Excluded], Graph] | None = None,
+    on_cpu: Callable[[], Graph] | None = None,
     apart: bool = False,
+    recovery: Recovery | None = None,
+    faults: Sequence[Fault] = (),
 ) -> tuple[JobResult, ...]:
     """Run all jobs of ``plan`` and tell how each ended, in the order of their index.
 
@@ -66,17 +70,20 @@ def execute(
 
     A slot takes a job once it holds its leases, and gives them back after it. ``open_device``
     turns a GPU's index into the device that a slot's nodes are handed. Unless ``overwrite`` is
-    true, a job whose output exists by the time it is done fails. Every ``segment_seconds`` of its source
-    (0: never) a job's state is kept beside its output, where its nodes can; with ``resume`` a job goes on
-    from there that an earlier run left unfinished; ``manifest`` notes what is finished beside it. A job in
-    which a candidate of an ``auto`` node raised
-    `DeviceError` goes on in the graph that ``rebuild`` makes without it, from where its state was kept or
-    from the beginning, as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a
-    GPU that is not one slot's alone work in a process each; see `Apart`.
+    true, a job whose output exists by the time it is done fails. ``recovery`` says what is done where a
+    node fails or a job stands still, and how long the segments are at whose beginnings a job's state is
+    kept beside its output, where its nodes can. With ``resume`` a job goes on from there that an earlier
+    run left unfinished; ``manifest`` notes what is finished beside it. A job whose ``auto`` node is to make
+    room for the next candidate goes on in the graph that ``rebuild`` makes without it, as long as it
+    makes one (`RequestError`: it cannot), and one that is to do without a GPU in that of ``on_cpu``. With
+    ``apart``, slots on a GPU that is not one slot's alone work in a process each; see `Apart`. ``faults``
+    happen on purpose.
     """
     told = Told(listener)
-    terms = Terms(overwrite, resume, segment_seconds=segment_seconds, manifest=manifest)
-    run = _Run(plan, leases, told, stop or threading.Event(), open_device, terms, rebuild, apart)
+    care = Care(recovery or Recovery(), (), tuple(faults))
+    terms = Terms(overwrite, resume, manifest=manifest)
+    ways = Ways(plan, terms, care.recovery.segment_seconds, rebuild, on_cpu)
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, ways, apart, care)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
@@ -99,15 +106,6 @@ def execute(
     return tuple(sorted(results, key=lambda result: result.job.index))
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """How a job is done."""
-
-    slot: Slot
-    pipeline: Pipeline
-    terms: Terms
-
-
 class _Run:
     """The queue, the results and what is under way in between, shared by the slots' threads."""
 
@@ -118,17 +116,18 @@ class _Run:
         told: Told,
         stop: threading.Event,
         open_device: OpenDevice | None,
-        terms: Terms,
-        rebuild: Callable[[Excluded], Graph] | None,
+        ways: Ways,
         apart: bool,
+        care: Care,
     ) -> None:
         self.stop = stop
         self._plan = plan
         self._leases = leases
         self._told = told
         self._open_device = open_device
-        self._terms = terms
-        self._rebuild = rebuild
+        self._ways = ways
+        self._care = care
+        self._histories: dict[int, tuple[Taken, ...]] = {}  # the recoveries of each job, by its index
         self._apart = apart and sum(slot.gpu is not None for slot in plan.slots) > 1
         self._waiting = deque(assignment.job for assignment in plan.assignments)
         self._enough = threading.Event()  # no more jobs are to be started
@@ -146,7 +145,7 @@ class _Run:
         try:
             while not (self._enough.is_set() or self.stop.is_set()):
                 notes: list[Event] = []
-                way: _Way | None = None
+                way: Way | None = None
                 with self._leased(slot, notes, settled):
                     job = self._next()
                     settled.set()
@@ -156,6 +155,10 @@ class _Run:
                         if way is not None and way.slot is slot:
                             way = self._do(job, way, where, notes)
                 while job is not None and way is not None:
+                    self.stop.wait(way.wait)
+                    if way.fresh:
+                        where.close()
+                        where = Apart(self._told, self._open_device)
                     with self._leased(way.slot, notes, job=job):
                         way = self._do(job, way, where, notes)
         except Exception as error:  # of the leases; what a job raises is its result
@@ -228,75 +231,36 @@ class _Run:
         stop = self._enough if job is None else self.stop
         return self._leases.hold(slot.leases, waiting=waiting, stop=stop)
 
-    def _first(self, job: Job, slot: Slot, notes: list[Event]) -> _Way | None:
-        """How ``job`` is done in ``slot``, or by the slot's GPU in a graph of its own."""
-        pipeline = self._plan.pipelines[slot.pipeline]
-        graph = self._plan.instead.get(job.index)
-        # Whatever slot takes it: the same request.
-        request = identity(job, graph or self._plan.pipelines[0].graph, self._terms.segment_seconds)
-        way = _Way(slot, pipeline, replace(self._terms, request=request))
-        if graph is None:
-            return way
-        notes += [Event("notice", swap) for swap in graph.swaps()]
-        return self._planned(job, graph, way, notes)
-
-    def _planned(self, job: Job, graph: Graph, way: _Way, notes: list[Event]) -> _Way | None:
-        """``way`` by another ``graph`` on the same GPU; None where that takes more than there is (VRAM, for
-        one), which is then the job's result."""
-        hardware, slot = self._plan.hardware, way.slot
-        if slot.gpu is not None:
-            hardware = replace(hardware, gpus=tuple(g for g in hardware.gpus if g.index == slot.gpu))
+    def _first(self, job: Job, slot: Slot, notes: list[Event]) -> Way | None:
         try:
-            made = schedule(graph, hardware, [job])
+            way, told = self._ways.first(job, slot)
         except RequestError as error:
             self._finish(JobResult(job, "failed", _text(error), slot.name, events=tuple(notes)), None)
             return None
-        own = replace(made.slots[0], name=slot.name, threads=slot.threads)
-        return _Way(own, made.pipelines[own.pipeline], way.terms)
+        notes += told
+        return way
 
-    def _do(self, job: Job, way: _Way, where: Place, notes: list[Event]) -> _Way | None:
+    def _do(self, job: Job, way: Way, where: Place, notes: list[Event]) -> Way | None:
         """Do ``job``; what is given is how to do it again."""
         attempt: Try | None = None
         try:
-            attempt = where.attempt(job, way.slot, way.pipeline, terms=way.terms, events=notes)
+            care = replace(self._care, history=self._histories.get(job.index, ()))
+            attempt = where.attempt(job, way.slot, way.pipeline, terms=way.terms, events=notes, care=care)
             with self._lock:
                 self._running.add(attempt)
             result = attempt.run(self.stop)
         except BaseException as error:
             result = JobResult(job, "failed", _text(error), way.slot.name)
-        again = self._next_way(result, way, notes)
+        self._histories[job.index] = result.history
+        again = None if self.stop.is_set() else self._ways.again(result, way)
         if again is None:
             self._finish(result, attempt)
             return None
         self._finish(None, attempt)
-        terms, graph = again
-        way = replace(way, terms=terms)
-        return way if graph is None else self._planned(job, graph, way, notes)
-
-    def _next_way(
-        self, result: JobResult, way: _Way, notes: list[Event]
-    ) -> tuple[Terms, Graph | None] | None:
-        """How to do the job once more: from the beginning where what was kept is of no use, and in
-        another graph if a candidate was refused."""
-        if self.stop.is_set():
-            return None
-        graph, made = way.pipeline.graph, None
-        if result.start_over:
-            told = Event("recovery", f"{result.error.rstrip('.')}; it starts from the beginning")
-        elif result.refused is not None and self._rebuild is not None:
-            try:
-                made = self._rebuild({**graph.excluded, result.refused: result.error})
-            except RequestError:
-                return None
-            name = result.refused[0]
-            how = "starts again" if result.kept_seconds is None else "goes on"
-            kind = made.by_name[name].kind.name
-            told = Event("recovery", f"{result.error.rstrip('.')}; it {how} with {kind}", name)
-        else:
-            return None
+        way, told = again
         notes[:] = [*result.events, told]
-        self._told.event(result.job, told)
-        return replace(way.terms, go_on=not result.start_over), made
+        self._told.event(job, told)
+        return way
 
     def _finish(self, result: JobResult | None, attempt: Try | None) -> None:
         with self._lock:

@@ -16,13 +16,15 @@ from execute_fakes import make_graph, make_job, make_plan, place, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dualface.graph.errors import InputError
+from dualface.graph.errors import DeviceError, InputError
 from dualface.graph.node import Context, Node, NodeConfig, Unbounded
+from dualface.graph.recovery import Recovery, Rule
 from dualface.graph.registry import node
 from dualface.graph.running.checkpoint import Checkpoint, Part, Segments
 from dualface.graph.running.unfinished import Unfinished, folder_of, writer_of
 from dualface.graph.types import NV12, Cpu, Frames, Video
 
+RECOVERY = Recovery(segment_seconds=2.0, rules=(Rule("*", "input", ("fail",)),))
 VIDEO = Video(4, 2, Fraction(1, 10), Fraction(10))
 Pictures = Frames[NV12, Cpu]
 
@@ -45,7 +47,7 @@ class Breaks(Node[BreakConfig]):
         frame = breaks.get(self.context.name, -1)
         if first <= frame < first + count:
             del breaks[self.context.name]
-            raise InputError(f"broke at {frame}")
+            raise DeviceError(f"broke at {frame}")
 
 
 @node("fake/film")
@@ -172,7 +174,7 @@ def do(folder: Path, **options: Any) -> Any:
         for key in ("film", "adds", "writer")
     }
     made = plan(folder, given["film"], given["adds"], given["writer"], **options.pop("plan", {}))
-    (result,) = run(made, segment_seconds=options.pop("segment_seconds", 2.0), **options)
+    (result,) = run(made, recovery=RECOVERY, **options)
     return result
 
 
@@ -270,7 +272,7 @@ def test_a_workspace_that_lost_a_file_starts_over(tmp_path: Path, expected: list
     made = plan(tmp_path, BreakConfig(), BreakConfig(lookahead=13), BreakConfig())
     object.__setattr__(made.pipelines[0].graph.by_name["writer"].kind, "cls", Missing)
     try:
-        (result,) = run(made, segment_seconds=2.0, resume=True)
+        (result,) = run(made, recovery=RECOVERY, resume=True)
     finally:
         object.__setattr__(made.pipelines[0].graph.by_name["writer"].kind, "cls", Writer)
     assert result.status == "done", result.error

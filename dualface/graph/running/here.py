@@ -11,7 +11,9 @@ from dualface.graph.node import Device, Event
 from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.attempt import Attempt
 from dualface.graph.running.outcome import JobResult, Listener
+from dualface.graph.running.rescue import Care
 from dualface.graph.running.terms import Terms
+from dualface.graph.running.watch import Watched
 
 OpenDevice = Callable[[int], Device]
 
@@ -32,7 +34,14 @@ class Place(Protocol):
     """Does one job after the other, for one slot and on its thread."""
 
     def attempt(
-        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
+        self,
+        job: Job,
+        slot: Slot,
+        pipeline: Pipeline,
+        *,
+        terms: Terms,
+        events: Iterable[Event],
+        care: Care,
     ) -> Try: ...
 
     def close(self) -> None: ...
@@ -46,13 +55,21 @@ class Here:
         self._devices: dict[int, Device] = {}
 
     def attempt(
-        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
+        self,
+        job: Job,
+        slot: Slot,
+        pipeline: Pipeline,
+        *,
+        terms: Terms,
+        events: Iterable[Event],
+        care: Care,
     ) -> Try:
         gpu = slot.gpu
         if gpu is not None and gpu not in self._devices and self._open_device is not None:
             self._devices[gpu] = self._open_device(gpu)
         device = None if gpu is None else self._devices.get(gpu)
-        return Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events)
+        attempt = Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events, care=care)
+        return Watched(attempt, care.recovery)
 
     def close(self) -> None:
         """Nothing to do."""

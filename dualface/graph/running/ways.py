@@ -1,0 +1,102 @@
+"""How a job is done, and how it is done once more where that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dualface.graph.dag import Excluded, Graph
+from dualface.graph.errors import RequestError
+from dualface.graph.job import Job
+from dualface.graph.node import Event
+from dualface.graph.plan import Pipeline, Plan, Slot
+from dualface.graph.running.outcome import JobResult
+from dualface.graph.running.terms import Terms
+from dualface.graph.running.unfinished import identity
+from dualface.graph.schedule import schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way to do a job; ``fresh`` is in a process that nothing has happened to yet, and ``wait`` how many
+    seconds that is to be put off."""
+
+    slot: Slot
+    pipeline: Pipeline
+    terms: Terms
+    fresh: bool = False
+    wait: float = 0.0
+
+
+class Ways:
+    """Finds them. ``rebuild`` makes the graph without some candidates, ``on_cpu`` the one for a machine
+    without a GPU; both raise `RequestError` where there is none."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        terms: Terms,
+        segment_seconds: float,
+        rebuild: Callable[[Excluded], Graph] | None,
+        on_cpu: Callable[[], Graph] | None,
+    ) -> None:
+        self._plan, self._terms, self._segment_seconds = plan, terms, segment_seconds
+        self._rebuild, self._on_cpu = rebuild, on_cpu
+
+    def first(self, job: Job, slot: Slot) -> tuple[Way, list[Event]]:
+        """In ``slot``, or by the slot's GPU in a graph of the job's own; and what to tell of that. Raises
+        `RequestError` where that takes more than there is (VRAM, for one)."""
+        graph = self._plan.instead.get(job.index)
+        # Whatever slot takes it: the same request.
+        request = identity(job, graph or self._plan.pipelines[0].graph, self._segment_seconds)
+        way = Way(slot, self._plan.pipelines[slot.pipeline], replace(self._terms, request=request))
+        if graph is None:
+            return way, []
+        return self._planned(job, graph, way), [Event("notice", swap) for swap in graph.swaps()]
+
+    def again(self, result: JobResult, way: Way) -> tuple[Way, Event] | None:
+        """How to do the job of ``result`` once more, and what to tell of that; None where nothing is left
+        to be tried."""
+        decision = result.decision
+        error = result.error.rstrip(".")
+        if result.start_over:
+            told = Event("recovery", f"{error}; it starts from the beginning")
+            return replace(way, terms=replace(way.terms, go_on=False), wait=0.0), told
+        if decision is None:
+            return None
+        how = ""
+        way = replace(way, terms=replace(way.terms, go_on=True), fresh=False, wait=decision.wait)
+        try:
+            if decision.action == "smaller":
+                way = replace(way, pipeline=replace(way.pipeline, batch=max(1, way.pipeline.batch // 2)))
+                how = f" with batches of {way.pipeline.batch}"
+            elif decision.action == "next":
+                if result.refused is None or self._rebuild is None:
+                    return None
+                graph = self._rebuild({**way.pipeline.graph.excluded, result.refused: result.error})
+                way = self._planned(result.job, graph, way)
+                how = f" with {graph.by_name[decision.node].kind.name}"
+            elif decision.action == "cpu":
+                if self._on_cpu is None:
+                    return None
+                way = self._planned(result.job, self._on_cpu(), way, gpu=False)
+                how = " on the CPU"
+            elif decision.action == "fresh":
+                way = replace(way, fresh=True)
+                how = " in a new process"
+        except RequestError:
+            return None
+        does = "starts again" if result.kept_seconds is None else "goes on"
+        later = f" in {way.wait:g} s" if way.wait else ""
+        return way, Event("recovery", f"{error}; it {does}{how}{later}", decision.node)
+
+    def _planned(self, job: Job, graph: Graph, way: Way, *, gpu: bool = True) -> Way:
+        """``way`` by another ``graph``, on the same GPU or on none."""
+        hardware, slot = self._plan.hardware, way.slot
+        if not gpu:
+            hardware = replace(hardware, gpus=())
+        elif slot.gpu is not None:
+            hardware = replace(hardware, gpus=tuple(g for g in hardware.gpus if g.index == slot.gpu))
+        made = schedule(graph, hardware, [job])
+        own = replace(made.slots[0], name=slot.name, threads=slot.threads)
+        return replace(way, slot=own, pipeline=made.pipelines[own.pipeline])
