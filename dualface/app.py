@@ -30,13 +30,21 @@ from dualface.sentences import problems_of, tell
 def main(argv: Sequence[str] | None = None) -> int:
     """The ``dualface`` command; answers with the exit code."""
     code = _guarded(list(sys.argv[1:] if argv is None else argv))
-    if code == INTERRUPTED and argv is None and threading.active_count() > 1:
+    if argv is None and _threads_left(code):
         # A node has not come back: Python would wait for its threads, or tear itself down around them.
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(code)
     return code
+
+
+def _threads_left(code: int) -> bool:
+    """Whether a node is still at work though its job is over."""
+    watch = sys.modules.get("dualface.graph.running.watch")
+    if watch is not None and watch.left_behind():
+        return True
+    return code == INTERRUPTED and threading.active_count() > 1
 
 
 def _guarded(args: list[str]) -> int:

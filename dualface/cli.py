@@ -136,6 +136,8 @@ def _override(
         return f"+{arg}" if group == key and group not in GROUPS and "/" not in key and not sign else arg
     if head in GROUPS:
         return f"++{key}={value}" if "." in key and sign != "~" else arg
+    if head == "faults" and sign != "~":
+        return f"++{key}={value}"  # as +faults=, which Hydra would refuse for a key that there is
     if head not in known:
         problems.append(_unknown(head, [*known, *groups], "there is no key"))
         return arg

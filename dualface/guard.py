@@ -13,7 +13,7 @@ from typing import Any
 
 from dualface.graph.errors import Problem
 from dualface.graph.registry import nearest
-from dualface.settings import GROUPS
+from dualface.settings import PICTURE
 
 TYPED = (  # each with all that is within
     "hydra.run.dir",
@@ -24,7 +24,8 @@ TYPED = (  # each with all that is within
     "hydra/launcher",
     "hydra/sweeper",
 )
-PARTS = (*GROUPS, "node")  # groups whose files describe a part of the request
+# What files of a group may set that describes a part of the request.
+PARTS = {**dict.fromkeys((*PICTURE, "node"), PICTURE), "recovery": ("recovery",)}
 TYPED_ONLY = ("overwrite", "protocols")
 
 
@@ -71,10 +72,13 @@ def file_problem(
         if key in TYPED_ONLY:
             message = f"it sets {key}, which only the command line may."
             return Problem("closed-setting", file, message, f"Take it out and type {key}=...")
-        if group in PARTS and key not in GROUPS:
-            message = f"it sets {key}, but a file in {group}/ describes {', '.join(GROUPS)} alone."
+        if key not in PARTS.get(group, (key,)):
+            message = f"it sets {key}, but a file in {group}/ describes {', '.join(PARTS[group])} alone."
             hint = "Take it out, or put it into a file in experiment/."
             return Problem("closed-setting", file, message, hint)
+        if key == "faults" and group != "experiment":
+            message = "it sets faults, which only the command line and a file in experiment/ may."
+            return Problem("closed-setting", file, message, "Take it out and type +faults=[...].")
     return None
 
 

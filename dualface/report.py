@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
@@ -172,6 +173,7 @@ def _job(result: JobResult, debug: bool) -> dict[str, Any]:
         "figures": _plain(figures),
         "events": [_plain(event) for event in result.events],
         "recoveries": sum(event.kind == "recovery" for event in result.events),
+        "recovered_by": dict(Counter(taken.action for taken in result.history)),
     }
     if debug and result.trace:
         told["trace"] = result.trace

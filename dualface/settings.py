@@ -43,9 +43,12 @@ class Settings:
     graph: dict[str, Any] = _key({}, "the graph: a config group")
     hw: dict[str, Any] = _key({}, "the hardware: a config group")
     layout: dict[str, Any] = _key({}, "the output picture and its tiles: a config group")
+    recovery: dict[str, Any] = _key({}, "what is done when something fails: a config group")
+    faults: list[Any] = _key([], "faults on purpose, to try recovery=: [{node: detect, frame: 40}]")
 
 
-GROUPS = ("graph", "hw", "layout")
+PICTURE = ("graph", "hw", "layout")  # what makes up a plan
+GROUPS = (*PICTURE, "recovery")
 
 
 def keys() -> tuple[tuple[str, str, str], ...]:
@@ -63,4 +66,4 @@ def _show(value: Any) -> str:
         return {None: "", True: "true", False: "false"}[value]
     if isinstance(value, dict):
         return ""
-    return f"[{','.join(value)}]" if isinstance(value, list) else str(value)
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)

@@ -12,11 +12,14 @@ from typing import Any
 from dualface.actions import Request
 from dualface.actions.fallback import Rebuild, fitting, refusals
 from dualface.actions.people import check_people, without_recogniser
+from dualface.actions.recovery import read_faults, read_recovery
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import Gathered, InputError, Problem, RequestError
+from dualface.graph.faults import Fault
 from dualface.graph.hardware import Hardware
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
+from dualface.graph.recovery import Recovery
 from dualface.graph.registry import installed
 from dualface.graph.schedule import NO_OVERFLOW, schedule
 from dualface.graph.types import Video
@@ -72,7 +75,8 @@ def _check_protocols(config: Mapping[str, Any]) -> None:
 class Ready:
     """What a request comes to: the jobs that can be read, a sentence for each that cannot, and the
     built graph, to be scheduled; ``no_overflow`` says why there is no ``overflow``. ``instead`` has
-    the graphs of single jobs, by their index; ``rebuild`` makes more without some candidates."""
+    the graphs of single jobs, by their index; ``rebuild`` makes more without some candidates;
+    ``recovery`` and ``faults`` are for `execute`."""
 
     jobs: tuple[Job, ...]
     bad: tuple[tuple[Wish, str], ...]
@@ -82,6 +86,8 @@ class Ready:
     hardware: Hardware
     instead: Mapping[int, Graph]
     rebuild: Rebuild
+    recovery: Recovery
+    faults: tuple[Fault, ...]
 
     def plan(self, jobs: Sequence[Job]) -> Plan:
         """The plan for ``jobs``."""
@@ -117,6 +123,9 @@ def prepare(
             _check_protocols(config)
         with told:
             jobs, bad = probe_all(config, folder)
+    recovery = Recovery()
+    with told:
+        recovery = read_recovery(config.get("recovery") or {})
     with told:
         resolved, registry = _hardware_or_told(config, request, trust, told), installed()
         for line in resolved.warnings:
@@ -134,7 +143,13 @@ def prepare(
 
         graph, instead = fitting(rebuild, jobs)
         overflow, why = _overflow(graph, resolved.hardware, rebuild)
-        ready = Ready(tuple(jobs), tuple(bad), graph, overflow, why, resolved.hardware, instead, rebuild)
+        faults: tuple[Fault, ...] = ()
+        with told:
+            faults = read_faults(config.get("faults") or [], graph)
+        hardware = resolved.hardware
+        ready = Ready(
+            tuple(jobs), tuple(bad), graph, overflow, why, hardware, instead, rebuild, recovery, faults
+        )
         with told:
             _check_record(config, graph)
         with told:

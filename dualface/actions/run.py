@@ -24,8 +24,6 @@ from dualface.graph.running.outcome import STATUSES, JobResult
 from dualface.graph.running.unfinished import identity
 from dualface.inputs import Wish
 
-SEGMENT_SECONDS = 10.0  # of the source
-
 
 def main(config: Mapping[str, Any], request: Request) -> int:
     """Do the jobs. A video that cannot be read, or not be made into what was asked for, is a failed
@@ -71,11 +69,13 @@ def main(config: Mapping[str, Any], request: Request) -> int:
                 stop=stop,
                 overwrite=overwrite,
                 resume=resume,
-                segment_seconds=SEGMENT_SECONDS,
+                segment_seconds=ready.recovery.segment_seconds,
                 manifest=True,
                 open_device=open_device,
                 rebuild=ready.rebuild,
                 apart=True,
+                recovery=ready.recovery,
+                faults=ready.faults,
             )
     results = tuple(sorted((*made, *failed, *skipped.values()), key=lambda r: r.job.index))
     report = build_report(
@@ -143,7 +143,7 @@ def _finished(ready: Ready) -> dict[int, JobResult]:
     done = {}
     for job in ready.jobs:
         graph = ready.instead.get(job.index, ready.graph)
-        if files := finished(job, identity(job, graph, SEGMENT_SECONDS)):
+        if files := finished(job, identity(job, graph, ready.recovery.segment_seconds)):
             done[job.index] = JobResult(job, "skipped", outputs=files)
     return done
 

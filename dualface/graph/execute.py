@@ -13,12 +13,15 @@ from typing import Protocol
 
 from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import RequestError
+from dualface.graph.faults import Fault
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 from dualface.graph.plan import Pipeline, Plan, Slot
+from dualface.graph.recovery import Recovery
 from dualface.graph.running.apart import Apart
 from dualface.graph.running.here import Here, OpenDevice, Place, Try
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
+from dualface.graph.running.rescue import Care
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.told import Told
 from dualface.graph.running.unfinished import identity
@@ -56,6 +59,8 @@ def execute(
     manifest: bool = False,
     rebuild: Callable[[Excluded], Graph] | None = None,
     apart: bool = False,
+    recovery: Recovery | None = None,
+    faults: Sequence[Fault] = (),
 ) -> tuple[JobResult, ...]:
     """Run all jobs of ``plan`` and tell how each ended, in the order of their index.
 
@@ -69,13 +74,14 @@ def execute(
     true, a job whose output exists by the time it is done fails. Every ``segment_seconds`` of its source
     (0: never) a job's state is kept beside its output, where its nodes can; with ``resume`` a job goes on
     from there that an earlier run left unfinished; ``manifest`` notes what is finished beside it. A job in
-    which a candidate of an ``auto`` node raised
-    `DeviceError` goes on in the graph that ``rebuild`` makes without it, from where its state was kept or
-    from the beginning, as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a
-    GPU that is not one slot's alone work in a process each; see `Apart`.
+    which a node fails, or that stands still, meets what ``recovery`` says: it may go on from where its state
+    was kept or else from the beginning, also in the graph that ``rebuild`` makes without a candidate of an
+    ``auto`` node, as long as it makes one (`RequestError`: it cannot). With ``apart``, slots on a GPU that
+    is not one slot's alone work in a process each; see `Apart`. ``faults`` happen on purpose.
     """
     told = Told(listener)
-    terms = Terms(overwrite, resume, segment_seconds=segment_seconds, manifest=manifest)
+    care = Care(recovery or Recovery(), (), tuple(faults))
+    terms = Terms(overwrite, resume, segment_seconds=segment_seconds, care=care, manifest=manifest)
     run = _Run(plan, leases, told, stop or threading.Event(), open_device, terms, rebuild, apart)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
@@ -101,11 +107,12 @@ def execute(
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How a job is done."""
+    """How a job is done, after ``wait`` seconds."""
 
     slot: Slot
     pipeline: Pipeline
     terms: Terms
+    wait: float = 0.0
 
 
 class _Run:
@@ -156,6 +163,7 @@ class _Run:
                         if way is not None and way.slot is slot:
                             way = self._do(job, way, where, notes)
                 while job is not None and way is not None:
+                    self.stop.wait(way.wait)
                     with self._leased(way.slot, notes, job=job):
                         way = self._do(job, way, where, notes)
         except Exception as error:  # of the leases; what a job raises is its result
@@ -270,14 +278,15 @@ class _Run:
             return None
         self._finish(None, attempt)
         terms, graph = again
-        way = replace(way, terms=terms)
+        way = replace(way, terms=terms, wait=result.decision.wait if result.decision else 0.0)
         return way if graph is None else self._planned(job, graph, way, notes)
 
     def _next_way(
         self, result: JobResult, way: _Way, notes: list[Event]
     ) -> tuple[Terms, Graph | None] | None:
-        """How to do the job once more: from the beginning where what was kept is of no use, and in
-        another graph if a candidate was refused."""
+        """How to do the job once more: from the beginning where what was kept is of no use, in another
+        graph if a candidate is to make room, or as before. (`attempt.STARTS_AGAIN` lists what is known here.)
+        """
         if self.stop.is_set():
             return None
         graph, made = way.pipeline.graph, None
@@ -292,11 +301,16 @@ class _Run:
             how = "starts again" if result.kept_seconds is None else "goes on"
             kind = made.by_name[name].kind.name
             told = Event("recovery", f"{result.error.rstrip('.')}; it {how} with {kind}", name)
+        elif result.decision is not None and result.decision.action == "resume":
+            decision = result.decision
+            does = decision.does if result.kept_seconds is not None else f"it starts again{decision.later}"
+            told = Event("recovery", f"{result.error.rstrip('.')}; {does}", decision.node)
         else:
             return None
         notes[:] = [*result.events, told]
         self._told.event(result.job, told)
-        return replace(way.terms, go_on=not result.start_over), made
+        care = replace(way.terms.care, history=result.history)
+        return replace(way.terms, go_on=not result.start_over, care=care), made
 
     def _finish(self, result: JobResult | None, attempt: Try | None) -> None:
         with self._lock:

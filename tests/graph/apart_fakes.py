@@ -35,7 +35,7 @@ class OneWay(Exception):
 
 @dataclass
 class NoteConfig(NodeConfig):
-    fault: str = ""  # raise, refuse, die, hang, odd, late
+    fault: str = ""  # raise, refuse, die, hang, odd, late, tell
     of: str = "b"  # the job in which that happens
 
 
@@ -84,6 +84,9 @@ class Note(Node[NoteConfig]):
         if fault == "late":
             emit = self.context.emit
             threading.Timer(0.5, lambda: emit(Event("notice", "late"))).start()
+        if fault == "tell":
+            self.context.emit(Event("notice", f"at work in {os.getpid()}", self.context.name))
+            time.sleep(5)  # in which somebody may act on it
         if fault == "raise":
             raise ValueError("no more")
         if fault == "refuse":

@@ -18,6 +18,7 @@ import pytest
 from apart_fakes import Count, CountConfig, Note, NoteConfig, open_device
 from execute_fakes import Recorder, make_graph, make_job, make_plan, place, run
 
+from dualface.graph.dag import Passed
 from dualface.graph.execute import execute
 from dualface.graph.plan import Plan
 
@@ -174,6 +175,7 @@ def test_a_candidate_that_gives_up_there_is_replaced(tmp_path: Path) -> None:
     refusing = plan(tmp_path, fault="refuse")
     note = refusing.pipelines[0].graph.nodes[1]
     object.__setattr__(note, "candidate", "first")
+    object.__setattr__(note, "passed", (Passed("second", "apart/note", "it comes second", True),))
     refusing.pipelines[0].graph.__dict__.pop("by_name", None)
     results = run(refusing, apart=True, open_device=open_device, rebuild=rebuild)
     assert asked == [{("note", "first"): "b.mp4: refused"}]

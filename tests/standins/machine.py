@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,18 @@ class Machine:
         kinds = [kind_of(decoder(self.device)), kind_of(Nvenc)]
         self.registry = Registry({kind.name: kind for kind in kinds}, {})
 
-    def run(self, jobs: Sequence[Job], **options: Any) -> tuple[JobResult, ...]:
-        """decode/standin → encode/nvenc, with these ``options``, as CARD's plan has it."""
+    def run(
+        self, jobs: Sequence[Job], running: Mapping[str, Any] | None = None, **options: Any
+    ) -> tuple[JobResult, ...]:
+        """decode/standin → encode/nvenc, with these ``options``, as CARD's plan has it; ``running`` is
+        for `execute`."""
         nodes_ = {
             "decode": {"kind": "decode/standin"},
             "encode": {"kind": "encode/nvenc", "inputs": INPUTS, **options},
         }
         graph = build({"name": "copy", "nodes": nodes_}, CARD, self.registry)
         plan = schedule(graph, CARD, jobs)
-        return execute(plan, open_device=lambda gpu: nodes.Device(gpu, STREAM))
+        return execute(plan, open_device=lambda gpu: nodes.Device(gpu, STREAM), **(running or {}))
 
     def copy(self, source: Path, target: Path, **options: Any) -> JobResult:
         (result,) = self.run([probe(source, output=target, name="x")], **options)

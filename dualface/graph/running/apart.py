@@ -14,15 +14,19 @@ import os
 import pickle
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dualface.graph.failures import Failure
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 from dualface.graph.plan import Pipeline, Slot
+from dualface.graph.recovery import Taken, decide
+from dualface.graph.running.attempt import STARTS_AGAIN
 from dualface.graph.running.here import OpenDevice, Try
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import remove_partials
@@ -30,6 +34,7 @@ from dualface.graph.running.terms import Terms
 from dualface.graph.running.worker import ENDS, Order, serve
 
 POLL = 0.05  # seconds between two looks at the stop event
+TICK = 1.0  # the most that counts between two looks
 PATIENCE = 2.0  # seconds that a process which is to end has for it
 _live: weakref.WeakSet[Apart] = weakref.WeakSet()
 _over = threading.Event()  # the program ends
@@ -49,7 +54,8 @@ class Apart:
     def attempt(
         self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
     ) -> Try:
-        if self._process is None or not self._process.is_alive():
+        stuck = self._last is not None and self._last.stuck
+        if self._process is None or not self._process.is_alive() or stuck:
             self.close()
             self._start(slot.name)
         order = Order(job, slot, pipeline, terms, tuple(events))
@@ -113,17 +119,28 @@ class _Remote:
         self._process, self._pipe, self._listener = process, pipe, listener
         self._events, self._frames = list(order.events), 0
         self._result: JobResult | None = None
+        self._care = order.terms.care
+        recovery = self._care.recovery
+        # Without any sign of life; the first takes as long as a process does to start.
+        self._patience, self._next = recovery.open_seconds, recovery.stall_seconds
         self._lock = threading.Lock()  # over reading from the pipe, and what comes of it
 
     def run(self, stop: threading.Event) -> JobResult:
         asked = False
+        quiet, looked = 0.0, time.monotonic()
         while self._result is None:
             if stop.is_set() and not asked:
                 asked = True
                 with contextlib.suppress(OSError):
                     self._pipe.send("stop")
             try:
-                self._hear(POLL)
+                heard = self._hear(POLL)
+                now = time.monotonic()
+                # Being suspended as a whole is no standing still.
+                quiet, looked = 0.0 if heard else quiet + min(now - looked, TICK), now
+                self._patience = self._next if heard else self._patience
+                if quiet > self._patience:
+                    return self._silent(quiet)
             except (EOFError, OSError):
                 return self._died(stop)
             except Exception as error:  # what it told cannot be read; it must not stay busy with this job
@@ -162,13 +179,36 @@ class _Remote:
                 self._listener.progress(self.job, message)
             return True
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a thread of the job is left in the process, which must end for it."""
+        return self._result is not None and self._result.stuck
+
+    def _silent(self, seconds: float) -> JobResult:
+        self._process.kill()
+        self.clean()
+        told = f"The process of {self._slot} gave no sign of life for {seconds:.0f} s and was ended."
+        return self._lost(Failure("stall", told, sticky=True))
+
     def _died(self, stop: threading.Event) -> JobResult:
         self.clean()
         if stop.is_set():
             return self._ended("interrupted", "Stopped before its end.")
         code = self._process.exitcode
         how = f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit code {code}"
-        return self._ended("failed", f"The process of {self._slot} ended with {how} in the middle of it.")
+        told = f"The process of {self._slot} ended with {how} in the middle of it."
+        return self._lost(Failure("device", told, sticky=True))
+
+    def _lost(self, failure: Failure) -> JobResult:
+        """The result of a job whose process is gone. No node can be named, so that the rules for all of
+        them count."""
+        care = self._care
+        decision = decide(care.recovery, "", "", failure, care.history, STARTS_AGAIN - {"next"})
+        result = self._ended("failed", failure.text)
+        if decision.action == "fail":
+            return replace(result, history=care.history)
+        history = (*care.history, Taken("", decision.action))
+        return replace(result, decision=decision, history=history)
 
     def clean(self) -> None:
         """End the process, and remove what it left unfinished where it had to be killed."""

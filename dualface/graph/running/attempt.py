@@ -9,20 +9,27 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 
-from dualface.graph.errors import DeviceError, InputError, RequestError
+from dualface.graph.errors import InputError, RequestError
+from dualface.graph.failures import Failure
+from dualface.graph.faults import injector
 from dualface.graph.job import Job
 from dualface.graph.node import Context, Device, Event
 from dualface.graph.plan import Pipeline, Slot
+from dualface.graph.recovery import Action, Decision
 from dualface.graph.running.batch import readers
 from dualface.graph.running.checkpoint import Checkpoint, Mark, Segments
 from dualface.graph.running.line import Line
 from dualface.graph.running.manifest import note
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import PATIENCE, Outputs
+from dualface.graph.running.rescue import Rescue
 from dualface.graph.running.step import NodeFailed, Step
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.unfinished import Unfinished
 from dualface.graph.stages import batches_held
+
+# How a job can start again, of `recovery.RESTARTS`; see `JobResult.decision`.
+STARTS_AGAIN: frozenset[Action] = frozenset({"next", "resume"})
 
 
 class CannotGoOn(Exception):
@@ -56,12 +63,22 @@ class Attempt:
         self._outputs = Outputs(terms.overwrite)
         self._unfinished = Unfinished(job.output)
         self._events = list(events)  # and those of before the job had its slot
+        self._over = False  # it was given up: what its nodes still tell nobody hears
         self._started = time.perf_counter()
-        count = readers(pipeline.graph)
-        self._steps = [Step(node, pipeline.graph, count) for node in pipeline.graph.nodes]
+        care = terms.care
+        restarts = STARTS_AGAIN - _impossible(slot, pipeline)
+        self._rescue = Rescue(care, job, restarts, self.emit, lambda seconds: self.line.wait(seconds))
+        count, faults = readers(pipeline.graph), functools.partial(injector, care.faults)
+        self.steps = [
+            Step(
+                node, pipeline.graph, count, self._rescue,
+                faults(node.name, job.name, care.history, lambda seconds: self.line.wait(seconds)),
+            )
+            for node in pipeline.graph.nodes
+        ]  # fmt: skip
         self._segments = Segments(terms.segment_seconds) if terms.segment_seconds else None
         delivered = functools.partial(listener.progress, job)
-        self._line = Line(job, pipeline, self._steps, delivered, self._segments, self._keep)
+        self.line: Line = Line(job, pipeline, self.steps, delivered, self._segments, self._keep)
 
     def run(self, stop: threading.Event) -> JobResult:
         """The result; never raises for what nodes do."""
@@ -70,9 +87,9 @@ class Attempt:
         opened: list[Step] = []
         try:
             kept = self._taken()
-            for step in self._steps:
+            for step in self.steps:
                 if stop.is_set():
-                    self._line.abort()
+                    self.line.abort()
                     break
                 step.create()
                 opened.append(step)  # closed also if it fails half open
@@ -80,13 +97,13 @@ class Attempt:
             else:
                 if kept is not None:
                     self._restore(kept)
-                complete = self._line.run(stop)
-                failure = self._line.failure
+                complete = self.line.run(stop)
+                failure = self.line.failure
         except Exception as error:
             failure = error
         finally:
             if not complete:
-                self._line.abort()  # Context.stopping: no use in writing a proper end
+                self.line.abort()  # Context.stopping: no use in writing a proper end
             failure = self._close(opened, failure)
         if complete and failure is None:
             try:
@@ -98,12 +115,13 @@ class Attempt:
         status: Status = "failed" if failure else "done" if complete else "interrupted"
         told = self._sentence(failure) if failure else "" if complete else "Stopped before its end."
         trace = "".join(traceback.format_exception(failure)) if failure else ""
-        refused = self._refused() if isinstance(failure, DeviceError) else None
+        decision = self._decide() if failure else None
         over = isinstance(failure, CannotGoOn)
-        self._line.failure = failure = None  # its traceback keeps frames, and with them pictures, alive
+        self.line.failure = failure = None  # its traceback keeps frames, and with them pictures, alive
         self._outputs.discard()
-        self._leave(done=status == "done" or over)
-        return replace(self._result(status, told, trace, refused), start_over=over)
+        if not self._over:  # or it may be somebody else's by now
+            self._leave(done=status == "done" or over)
+        return replace(self._result(status, told, trace, decision), start_over=over)
 
     def _leave(self, *, done: bool) -> None:
         """Keep what was done for another try, if there is something to go on from."""
@@ -117,7 +135,7 @@ class Attempt:
         kept = self._unfinished.take(self._terms.request, go_on=self._terms.go_on)
         if kept is None:
             return None
-        for step in self._steps:
+        for step in self.steps:
             part = kept.parts.get(step.place.name)
             # What stands between memories has no state, and need not have been there before.
             if not (step.place.inserted if part is None else step.takes(part)):
@@ -131,7 +149,7 @@ class Attempt:
         """Go on from ``kept``."""
         assert self._segments is not None
         try:
-            for step in self._steps:
+            for step in self.steps:
                 if step.place.name in kept.parts:
                     step.restore(kept.parts[step.place.name], kept.frame)
         except Exception as error:
@@ -139,7 +157,7 @@ class Attempt:
                 f"What was done before cannot be gone on with: {self._sentence(error)}"
             ) from error
         self._segments.go_on(kept.origin, kept.segment)
-        self._line.frames_out = kept.frame
+        self.line.frames_out = kept.frame
         known = {(event.kind, event.message, event.node, event.frame) for event in self._events}
         earlier = [Event(**event) for event in kept.events]
         self._events[:0] = [e for e in earlier if (e.kind, e.message, e.node, e.frame) not in known]
@@ -148,9 +166,9 @@ class Attempt:
     def _keep(self, mark: Mark) -> None:
         """Keep what ``mark`` has gathered, if a job could go on from it."""
         writers = self._outputs.owners() | {
-            step.place.name for step in self._steps if step.place.kind.cls.writes(step.place.config, self.job)
+            step.place.name for step in self.steps if step.place.kind.cls.writes(step.place.config, self.job)
         }
-        complete = all(step.place.name in mark.parts for step in self._steps)
+        complete = all(step.place.name in mark.parts for step in self.steps)
         if not (complete and writers and writers <= self._unfinished.workspaces):
             return
         events = tuple(asdict(event) for event in self._events)
@@ -163,8 +181,9 @@ class Attempt:
     def abandon(self) -> JobResult:
         """The result, from another thread than the one in `run`, which does not come back from a
         node: what it still does can publish nothing."""
-        stuck = [str(step) for step in self._steps if step.inside]
-        self._line.abort()
+        stuck = [str(step) for step in self.steps if step.inside]
+        self._over = True
+        self.line.leave()
         self._outputs.discard(PATIENCE)
         self._leave(done=bool(self._outputs.published))
         if self._outputs.published:
@@ -172,13 +191,31 @@ class Attempt:
         who = f": {' and '.join(stuck)} did not come back" if stuck else ""
         return self._result("interrupted", f"Stopped before its end{who}.")
 
-    def _refused(self) -> tuple[str, str] | None:
-        """The node that gave up, and its candidate; None where it is pinned."""
-        places = [step.place for step in self._steps if step.gave_up]
-        return next(((place.name, place.candidate) for place in places if place.candidate), None)
+    def stalled(self, node: str, text: str, trace: str) -> JobResult:
+        """As `abandon`, because ``node`` makes no progress: it failed, and ``text`` says how."""
+        step = next(step for step in self.steps if step.place.name == node)
+        decision = self._rescue.decide(step.place, Failure("stall", text))
+        self.abandon()
+        if self._outputs.published:
+            return self._result("done")
+        return replace(self._result("failed", text, trace, decision), stuck=True)
+
+    def _decide(self) -> Decision | None:
+        """What else may be done about the failure: None where nothing, as about a broken contract."""
+        for step in self.steps:
+            if step.failure is not None:
+                return step.decision or self._rescue.decide(step.place, step.failure)
+        return None
+
+    def _refused(self, decision: Decision | None) -> tuple[str, str] | None:
+        """The node whose next candidate is to do the job, and the one that did not."""
+        places = {step.place.name: step.place for step in self.steps}
+        if decision is None or decision.action != "next":
+            return None
+        return decision.node, places[decision.node].candidate
 
     def _result(
-        self, status: Status, told: str = "", trace: str = "", refused: tuple[str, str] | None = None
+        self, status: Status, told: str = "", trace: str = "", decision: Decision | None = None
     ) -> JobResult:
         kept = self._unfinished.kept
         return JobResult(
@@ -187,20 +224,22 @@ class Attempt:
             told,
             self.slot.name,
             time.perf_counter() - self._started,
-            self._steps[0].made if self._steps else 0,
-            self._line.frames_out,
-            tuple(step.use() for step in self._steps),
-            self._line.queues(),
+            self.steps[0].made if self.steps else 0,
+            self.line.frames_out,
+            tuple(step.use() for step in self.steps),
+            self.line.queues(),
             tuple(self._events),
             tuple(map(str, self._outputs.published)),
             trace,
-            refused,
+            self._refused(decision),
             kept_seconds=None if kept is None or status == "done" else kept.seconds - kept.origin,
+            decision=decision if decision and decision.action != "fail" else None,
+            history=self._rescue.history,
         )
 
     def emit(self, event: Event) -> None:
         """Note ``event`` and tell it on, once: what is done again finds the same again."""
-        if event in self._events:
+        if self._over or (event.kind != "recovery" and event in self._events):
             return
         self._events.append(event)
         self._listener.event(self.job, event)
@@ -209,10 +248,12 @@ class Attempt:
         """Close all nodes, the last first. The first failure stands; those after it are events."""
         while opened:
             step = opened.pop()
+            if step.leave():
+                continue
             try:
                 step.close()
             except (NodeFailed, InputError) as error:
-                if failure is None and not self._line.aborted:
+                if failure is None and not self.line.aborted:
                     failure = error
                 else:
                     self.emit(Event("error", self._sentence(error), step.place.name))
@@ -235,7 +276,7 @@ class Attempt:
 
         def emit(event: Event) -> None:
             # What a node finds wrong once it is being stopped is the stop: "the file breaks off".
-            if not self._line.aborted:
+            if not self.line.aborted:
                 self.emit(event)
 
         return Context(
@@ -244,7 +285,7 @@ class Attempt:
             batch=self._pipeline.batch,
             threads=self.slot.threads,
             emit=emit,
-            stopping=lambda: self._line.aborted,
+            stopping=lambda: self.line.aborted,
             write_as=functools.partial(self._outputs.write_as, owner=step.place.name),
             count=count,
             report=report,
@@ -254,3 +295,13 @@ class Attempt:
             infer_batch=self._pipeline.infer_batch,
             workspace=functools.partial(self._unfinished.workspace, step.place.name),
         )
+
+
+def _impossible(slot: Slot, pipeline: Pipeline) -> frozenset[Action]:
+    """What would change nothing for a job that runs like this."""
+    actions: set[Action] = set()
+    if pipeline.batch < 2:
+        actions.add("smaller")
+    if slot.gpu is None:
+        actions.add("cpu")
+    return frozenset(actions)

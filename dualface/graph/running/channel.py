@@ -25,6 +25,7 @@ class Channel:
         self.stage = stage
         self.size = size
         self._waiting: deque[Batch] = deque()
+        self.putting = self.getting = False  # whether somebody waits in there
         self._changed = threading.Condition()
         self._ended = self._aborted = False
         self._born = self._since = time.monotonic()
@@ -35,7 +36,9 @@ class Channel:
         """Hand ``batch`` on; waits while the queue is full."""
         with self._changed:
             while len(self._waiting) >= self.size and not self._aborted:
+                self.putting = True
                 self._changed.wait()
+            self.putting = False
             if self._aborted:
                 raise Aborted
             self._measure()
@@ -47,7 +50,9 @@ class Channel:
         """The next batch, or ``None`` when no more will come; waits while there is none."""
         with self._changed:
             while not (self._waiting or self._ended or self._aborted):
+                self.getting = True
                 self._changed.wait()
+            self.getting = False
             if self._aborted:
                 raise Aborted
             if not self._waiting:

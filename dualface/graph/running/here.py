@@ -12,6 +12,7 @@ from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.attempt import Attempt
 from dualface.graph.running.outcome import JobResult, Listener
 from dualface.graph.running.terms import Terms
+from dualface.graph.running.watch import Watched
 
 OpenDevice = Callable[[int], Device]
 
@@ -52,7 +53,8 @@ class Here:
         if gpu is not None and gpu not in self._devices and self._open_device is not None:
             self._devices[gpu] = self._open_device(gpu)
         device = None if gpu is None else self._devices.get(gpu)
-        return Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events)
+        attempt = Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events)
+        return Watched(attempt, terms.care.recovery)
 
     def close(self) -> None:
         """Nothing to do."""

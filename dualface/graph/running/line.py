@@ -45,14 +45,17 @@ class Line:
         self.batch = pipeline.batch
         self.frames_out = 0
         self.failure: BaseException | None = None
+        self.held = False  # whether the source is held back on purpose, which is no stall
         self._aborted = threading.Event()
+        self._left = False  # threads that do not come back are left behind
         self._failing = threading.Lock()
         self._delivered = delivered
         self._segments, self._keep = segments, keep
         self._last = steps[-1] if steps else None
         self._channels = [Channel(stage.name, pipeline.queue) for stage, _ in stages[1:]]
-        ends = zip([None, *self._channels], [*self._channels, None], strict=True)
-        self._threads = [
+        ends = list(zip([None, *self._channels], [*self._channels, None], strict=True))
+        self._works = list(zip((own for _, own in stages), ends, strict=True))
+        self.threads = [
             threading.Thread(
                 target=self._work, args=(own, *joints), name=f"{job.name}/{stage.name}", daemon=True
             )
@@ -68,12 +71,12 @@ class Line:
         """Run until the source ends, a node fails (see ``failure``) or ``stop`` is set.
 
         True if every batch passed every node. All threads have ended on return: they are woken
-        from any queue, and only a call inside a node can hold them.
+        from any queue, and only a call inside a node can hold them; see `leave`.
         """
-        for thread in self._threads:
+        for thread in self.threads:
             thread.start()
-        for thread in self._threads:
-            while thread.is_alive():
+        for thread in self.threads:
+            while thread.is_alive() and not self._left:
                 if stop.is_set():
                     self.abort()
                 thread.join(POLL)
@@ -88,6 +91,24 @@ class Line:
             self._aborted.set()
         for channel in self._channels:
             channel.abort()
+
+    def leave(self) -> None:
+        """Abandon the job, and no longer wait for threads that are inside a node."""
+        self.abort()
+        self._left = True
+
+    def work_of(self, thread: threading.Thread) -> tuple[Sequence[Step], str]:
+        """The steps of a stage's thread, and what it waits for, as a clause, unless that is a node."""
+        steps, (inbox, outbox) = self._works[self.threads.index(thread)]
+        if inbox is not None and inbox.getting:
+            return steps, "waits for a batch"
+        if outbox is not None and outbox.putting:
+            return steps, f"waits for room before {outbox.stage}"
+        return steps, ""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, but no longer than until the job is being abandoned, which it tells."""
+        return self._aborted.wait(seconds)
 
     def queues(self) -> tuple[QueueUse, ...]:
         return tuple(channel.use() for channel in self._channels)
@@ -109,6 +130,9 @@ class Line:
             pass
         except BaseException as error:  # whatever it is, the other stages must not wait for this one
             self.abort(error)
+        finally:
+            for step in steps:
+                step.come_back()
 
     def _draw(self, steps: Sequence[Step], outbox: Channel | None) -> None:
         source, before = steps[0], None

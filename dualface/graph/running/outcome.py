@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from dualface.graph.job import Job
 from dualface.graph.node import Event
+from dualface.graph.recovery import Decision, Taken
 
 Status = Literal["done", "skipped", "failed", "interrupted"]
 STATUSES: tuple[Status, ...] = get_args(Status)
@@ -50,7 +51,9 @@ class JobResult:
     done; ``trace`` is the traceback behind it.
     ``refused`` is the node of a candidate that raised `DeviceError`, and that candidate: another
     may do the job. ``start_over``: what an earlier try had left was of no use. ``kept_seconds`` of the
-    source are done and kept for another try, where the job is not done. ``frames_in`` left the source,
+    source are done and kept for another try, where the job is not done. ``decision`` is what the rules say
+    about the failure, None where nothing failed or nothing more is to be tried, ``history`` all recoveries
+    that were begun. ``stuck`` says that a thread of the job has not come back. ``frames_in`` left the source,
     ``frames_out`` passed the last node. ``outputs`` exist under these names, and only if the job is done.
     """
 
@@ -69,6 +72,9 @@ class JobResult:
     refused: tuple[str, str] | None = None
     start_over: bool = False
     kept_seconds: float | None = None
+    decision: Decision | None = None
+    history: tuple[Taken, ...] = ()
+    stuck: bool = False
 
     @property
     def node_seconds(self) -> dict[str, float]:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections import defaultdict, deque
+from collections import defaultdict, deque, namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from dualface.graph.dag import Graph, GraphNode
-from dualface.graph.errors import DeviceError, InputError
-from dualface.graph.node import Node, Stateless, most_owed
+from dualface.graph.errors import InputError
+from dualface.graph.failures import Failure, failure_of
+from dualface.graph.faults import Injector, Moment
+from dualface.graph.node import Node, Snapshot, Stateless, most_owed
+from dualface.graph.recovery import IN_PLACE, Action, Decision
 from dualface.graph.running.batch import Batch, Value
 from dualface.graph.running.boundary import Boundary, Times
+from dualface.graph.running.channel import Aborted
 from dualface.graph.running.checkpoint import Part
 from dualface.graph.running.outcome import NodeUse
+from dualface.graph.running.repeat import last_of, repeated
+from dualface.graph.running.rescue import Rescue
 
 
 class NodeFailed(Exception):
@@ -25,20 +34,35 @@ class Step:
     """A node and the batches that it has not answered yet, oldest first.
 
     A node that nothing feeds is a source; one without outputs is there for its effect and lets
-    every batch pass.
+    every batch pass. A batch that the node fails at is kept until ``rescue`` has nothing more to try
+    in place; then ``failure`` says what went wrong, and ``decision`` what else may be done.
     """
 
-    def __init__(self, place: GraphNode, graph: Graph, readers: Mapping[Value, int]) -> None:
+    def __init__(
+        self,
+        place: GraphNode,
+        graph: Graph,
+        readers: Mapping[Value, int],
+        rescue: Rescue,
+        faults: Injector | None = None,
+    ) -> None:
         self.place = place
         self.edges = graph.into(place.name)
         self.is_source = not self.edges
         self.made = 0  # frames made, by a source
         self._drawn = False  # whether it made batches of its own
-        self.inside = False  # whether a call of the node is going on
+        self.inside = ""  # which call of the node is going on: "to open", "at frame 40"
+        self.moved = 0  # grows with every call that begins or ends
         self.counted: dict[str, float] = defaultdict(float)
         self.reported: dict[str, Any] = {}
-        self.gave_up = False  # whether it raised DeviceError
+        self.failure: Failure | None = None
+        self.decision: Decision | None = None
         self._readers = readers
+        self._rescue, self._faults = rescue, faults
+        self._in_place = rescue.in_place(place)
+        self._context: Any = None
+        self._left = False  # behind, in a call that did not come back
+        self._last: dict[str, Any] | None = None  # the last good frame, where that may be repeated
         self._node: Node[Any] | None = None
         wired = {edge.input for edge in self.edges}
         self._unwired = dict.fromkeys(name for name in place.kind.ports.inputs if name not in wired)
@@ -58,13 +82,33 @@ class Step:
         self._node = self._guard("to start", lambda: self.place.kind.cls(self.place.config))
 
     def open(self, context: Any) -> None:
-        self._guard("to open", lambda: self.node.open(context))
+        self._context = context
+        self._guard("to open", lambda: self.node.open(context), "open")
 
     def close(self) -> None:
         """Close the node and forget it, with the batches it did not answer."""
         self._unanswered.clear()
-        node, self._node = self.node, None
-        self._guard("to close", node.close)
+        self._last = None
+        self._close()
+
+    def leave(self) -> bool:
+        """Whether a call of the node is going on, which is then left to close the node when it comes back,
+        if ever."""
+        if not self.inside:
+            return False
+        self._left = True
+        return bool(self.inside)
+
+    def come_back(self) -> None:
+        """Called on the thread of a node's stage when that ends."""
+        if self._left:
+            with contextlib.suppress(InputError, NodeFailed):  # nobody listens any more
+                self.close()
+
+    def _close(self) -> None:
+        node, self._node = self._node, None
+        if node is not None:  # it could not be made again
+            self._guard("to close", node.close, "close")
 
     @property
     def node(self) -> Node[Any]:
@@ -132,7 +176,7 @@ class Step:
         """Give the node ``batch``; what comes back is the oldest unanswered one, answered."""
         inputs = {**self._unwired, **batch.take(self.edges)}
         times = self._boundary.times(inputs)
-        answer = self._ask(inputs, batch.first)
+        answer = self._rescued(inputs, batch) if self._in_place else self._ask(inputs, batch.first)
         del inputs  # or they would live until the answer is dealt with
         if not self.place.outputs:
             if answer is not None:
@@ -157,7 +201,7 @@ class Step:
         follows = self.is_source and self.place.outputs and not self._drawn
         if follows and self._ask(self._unwired, None) is not None:
             raise self._broke("has more frames than the graph's first source")
-        answers = self._guard("while finishing", lambda: iter(self.node.finish()))
+        answers = self._guard("while finishing", lambda: iter(self.node.finish()), "finish")
         end = object()
         while (answer := self._timed("while finishing", lambda: next(answers, end))) is not end:
             if not self._unanswered:
@@ -195,6 +239,8 @@ class Step:
                 raise self._broke(f"answered {len(value)} frames{label} where it was asked for {asked}")
         if wrong := self._boundary.fault(outputs, times):
             raise self._broke(f"{wrong}, at frame {batch.first}")
+        if "skip" in self._in_place:
+            self._last = last_of(outputs)
         batch.put(self.place.name, outputs)
 
     def _outputs(self, answer: Any) -> dict[str, Any]:
@@ -214,10 +260,76 @@ class Step:
                 raise self._broke(f"answered with {type(value).__name__} where {label} is {wanted}")
         return outputs
 
+    # recoveries in place
+
+    def _rescued(self, inputs: Mapping[str, Any], batch: Batch) -> Any:
+        """The node's answer to ``batch``, after all that the rules try in place where it fails."""
+        before = None if isinstance(self.place.state, Stateless) else self._state()
+        trying: Decision | None = None
+        while True:
+            try:
+                if trying is not None:
+                    self._begin(trying, before, batch.first)
+                if trying is not None and trying.action == "skip":
+                    return self._skipped(inputs, batch)
+                answer = self._ask(inputs, batch.first)
+                break
+            except (InputError, NodeFailed):
+                trying = self._decide(batch, inputs)
+                if trying.action not in IN_PLACE:
+                    raise
+        if trying is not None:
+            self.failure = self.decision = None
+        return answer
+
+    def _state(self) -> Snapshot:
+        """The node's state, as it is now whatever the node does next."""
+        taken = self._timed("to give its state", lambda: self.node.snapshot())
+        return {name: np.array(value) for name, value in taken.items()}
+
+    def _decide(self, batch: Batch, inputs: Mapping[str, Any]) -> Decision:
+        assert self.failure is not None
+        able: set[Action] = {"retry", "reopen"}
+        if self._last is not None and not (self._unanswered or self.place.lookahead):
+            able.add("skip")
+        self.decision = self._rescue.decide(self.place, self.failure, able & self._in_place)
+        return self.decision
+
+    def _begin(self, decision: Decision, before: Snapshot | None, frame: int) -> None:
+        """Make the node ready for what is tried next: a node with state takes up that of before, which it
+        can do only once in its life, so that it is another one."""
+        if not self._rescue.begin(decision, str(self), frame):
+            raise Aborted
+        if decision.action != "reopen" and before is None:
+            return
+        with contextlib.suppress(InputError, NodeFailed):  # it has failed already
+            self._close()
+        self.create()
+        self.open(self._context)
+        if before is not None:
+            self._guard("to take up its state", lambda: self.node.restore(before))
+
+    def _skipped(self, inputs: Mapping[str, Any], batch: Batch) -> Any:
+        """An answer that repeats the last good frame."""
+        assert self._last is not None
+        made = repeated(self._last, batch.length, inputs)
+        if made is None:
+            raise NodeFailed(f"{self} has no times for the frames from {batch.first} on to be repeated with")
+        self.failure = self.decision = None
+        return made[""] if "" in made else namedtuple("Repeated", made)(**made)
+
     def _ask(self, inputs: Mapping[str, Any], frame: int | None) -> Any:
         self._calls += 1
         when = "at the end" if frame is None else f"at frame {frame}"
-        return self._timed(when, lambda: self.node.process(**inputs))
+        if self._faults is None:
+            return self._timed(when, lambda: self.node.process(**inputs))
+        faults = self._faults
+
+        def faulty() -> Any:
+            faults.before("process", frame)
+            return faults.after(frame, self.node.process(**inputs))
+
+        return self._timed(when, faulty)
 
     def _timed(self, when: str, call: Callable[[], Any]) -> Any:
         wall, cpu = time.perf_counter(), time.thread_time()
@@ -227,19 +339,23 @@ class Step:
             self._seconds += time.perf_counter() - wall
             self._cpu_seconds += time.thread_time() - cpu
 
-    def _guard(self, when: str, call: Callable[[], Any]) -> Any:
-        self.inside = True
+    def _guard(self, when: str, call: Callable[[], Any], at: Moment | None = None) -> Any:
+        self.inside = when
+        self.moved += 1
         try:
+            if at is not None and self._faults is not None:
+                self._faults.before(at, None)
             return call()
-        except InputError as error:
-            self.gave_up |= isinstance(error, DeviceError)
-            raise
         except BaseException as error:  # a node that exits must not take a thread down unseen
+            self.failure = failure_of(error)
+            if isinstance(error, InputError):
+                raise
             text = " ".join(str(error).split())
             told = f"{type(error).__name__}: {text}" if text else type(error).__name__
             raise NodeFailed(f"{self} failed {when}: {told}") from error
         finally:
-            self.inside = False
+            self.inside = ""
+            self.moved += 1
 
     def _broke(self, what: str) -> NodeFailed:
         return NodeFailed(f"{self} {what}; this is a bug of the node.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from dualface.graph.running.rescue import Care
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,4 +18,5 @@ class Terms:
     go_on: bool = False
     request: str = ""
     segment_seconds: float = 0.0
+    care: Care = field(default_factory=Care)
     manifest: bool = False

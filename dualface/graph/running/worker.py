@@ -24,6 +24,7 @@ from dualface.graph.running.terms import Terms
 
 GRACE = 1.0  # seconds that nodes have to come back once nobody listens any longer
 EVERY = 0.1  # seconds between two reports of progress
+ALIVE = 1.0  # seconds between two signs of life
 # A terminal's Ctrl-C reaches all processes, and only the first is to act on it.
 ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SWITCH = 1e-4  # seconds; a busy Python thread otherwise cuts another's native calls 17-fold
@@ -44,7 +45,8 @@ def serve(pipe: Any, open_device: OpenDevice | None) -> None:
     """Do what is ordered until the other end of ``pipe`` is closed.
 
     In come "stop" and pairs of a job's index and its pickled `Order`; out go pairs of that index and
-    an event, a number of frames that are done, a result, or a sentence that says why there is none.
+    an event, a number of frames that are done, a result, or a sentence that says why there is none; and a
+    sign of life each second, of job -1.
     """
     _leave_signals()
     sys.setswitchinterval(SWITCH)
@@ -52,6 +54,7 @@ def serve(pipe: Any, open_device: OpenDevice | None) -> None:
     stop = threading.Event()
     threading.Thread(target=_listen, args=(pipe, orders, stop), daemon=True).start()
     relay = _Relay(pipe)
+    threading.Thread(target=relay.live, daemon=True).start()
     place = Here(relay, open_device)
     while (ordered := orders.get()) is not None:
         index, data = ordered
@@ -143,6 +146,12 @@ class _Relay:
     def send(self, index: int, message: Any) -> None:
         with self._lock, contextlib.suppress(OSError):  # nobody listens: see `_listen`
             self._pipe.send((index, message))
+
+    def live(self) -> None:
+        """Send signs of life for ever: none come where a library holds Python's lock."""
+        while True:
+            self.send(-1, None)
+            time.sleep(ALIVE)
 
     def job_started(self, job: Job, slot: str) -> None: ...
 

@@ -1,0 +1,66 @@
+"""Slots in processes of their own: one that hangs, or gives no sign of life, is ended; its slot goes on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import psutil
+from apart_fakes import open_device
+from execute_fakes import run
+from test_execute_apart import children, files, plan
+
+from dualface.graph.faults import Fault
+from dualface.graph.node import Event
+from dualface.graph.recovery import Backoff, Recovery, Taken
+
+SOON = Recovery(stall_seconds=2.5, open_seconds=30, backoff=Backoff(0, 1, 0))
+
+
+def test_a_process_in_which_a_node_hangs_is_ended(tmp_path: Path) -> None:
+    bounds = Recovery(stall_seconds=1, open_seconds=30, backoff=Backoff(0, 1, 0))
+    hang = Fault("note", "hang", job="a")
+    results = run(plan(tmp_path, "abcd"), apart=True, open_device=open_device, recovery=bounds, faults=[hang])
+    assert [r.status for r in results] == ["done"] * 4
+    assert results[0].history == (Taken("note", "resume"),)
+    assert any(event.message.startswith("no progress for 1 s: ") for event in results[0].events)
+    assert not children()
+    assert files(tmp_path) == ["a.out", "b.out", "c.out", "d.out"]
+
+
+def test_a_process_without_a_sign_of_life_is_ended(tmp_path: Path) -> None:
+    """As one in which a library holds Python's lock: it is suspended in the middle of a job."""
+
+    class Suspend:
+        def event(self, job: Any, event: Event) -> None:
+            if job.name == "a" and event.message.startswith("at work in "):
+                psutil.Process(int(event.message.split()[-1])).suspend()
+
+        def job_started(self, *_: Any) -> None: ...
+        def progress(self, *_: Any) -> None: ...
+        def job_finished(self, *_: Any) -> None: ...
+
+    results = run(
+        plan(tmp_path, "abc", fault="tell", of="a"), apart=True, open_device=open_device, recovery=SOON,
+        listener=Suspend(),
+    )  # fmt: skip
+    assert [r.status for r in results] == ["failed", "done", "done"]
+    assert results[0].error == f"The process of {results[0].slot} gave no sign of life for 3 s and was ended."
+    assert not children()
+    assert os.getpid() not in {r.figures.get("process") for r in results}
+    assert files(tmp_path) == ["b.out", "c.out"]
+
+
+def test_quiet_work_is_a_sign_of_life(tmp_path: Path) -> None:
+    slow = Fault("note", "delay", at="open", seconds=4, job="a")
+    results = run(plan(tmp_path), apart=True, open_device=open_device, recovery=SOON, faults=[slow])
+    assert [r.status for r in results] == ["done"] * 3
+
+
+def test_a_fault_that_kills_takes_one_job_along(tmp_path: Path) -> None:
+    kill = Fault("note", "kill", frame=8, job="b")
+    results = run(plan(tmp_path), apart=True, open_device=open_device, faults=[kill])
+    assert [r.status for r in results] == ["done", "failed", "done"]
+    assert "signal 9" in results[1].error
+    assert files(tmp_path) == ["a.out", "c.out"]
