@@ -8,7 +8,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from dualface.graph.dag import Excluded, Graph
@@ -17,7 +16,7 @@ from dualface.graph.faults import Fault
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 from dualface.graph.plan import Plan, Slot
-from dualface.graph.recovery import Recovery, Taken
+from dualface.graph.recovery import Recovery
 from dualface.graph.running.apart import Apart
 from dualface.graph.running.here import Here, OpenDevice, Place, Try
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
@@ -81,9 +80,8 @@ def execute(
     """
     told = Told(listener)
     care = Care(recovery or Recovery(), (), tuple(faults))
-    terms = Terms(overwrite, resume, manifest=manifest)
-    ways = Ways(plan, terms, care.recovery.segment_seconds, rebuild, on_cpu)
-    run = _Run(plan, leases, told, stop or threading.Event(), open_device, ways, apart, care)
+    ways = Ways(plan, Terms(overwrite, resume, care=care, manifest=manifest), rebuild, on_cpu)
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, ways, apart)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
@@ -118,7 +116,6 @@ class _Run:
         open_device: OpenDevice | None,
         ways: Ways,
         apart: bool,
-        care: Care,
     ) -> None:
         self.stop = stop
         self._plan = plan
@@ -126,8 +123,6 @@ class _Run:
         self._told = told
         self._open_device = open_device
         self._ways = ways
-        self._care = care
-        self._histories: dict[int, tuple[Taken, ...]] = {}  # the recoveries of each job, by its index
         self._apart = apart and sum(slot.gpu is not None for slot in plan.slots) > 1
         self._waiting = deque(assignment.job for assignment in plan.assignments)
         self._enough = threading.Event()  # no more jobs are to be started
@@ -244,14 +239,12 @@ class _Run:
         """Do ``job``; what is given is how to do it again."""
         attempt: Try | None = None
         try:
-            care = replace(self._care, history=self._histories.get(job.index, ()))
-            attempt = where.attempt(job, way.slot, way.pipeline, terms=way.terms, events=notes, care=care)
+            attempt = where.attempt(job, way.slot, way.pipeline, terms=way.terms, events=notes)
             with self._lock:
                 self._running.add(attempt)
             result = attempt.run(self.stop)
         except BaseException as error:
             result = JobResult(job, "failed", _text(error), way.slot.name)
-        self._histories[job.index] = result.history
         again = None if self.stop.is_set() else self._ways.again(result, way)
         if again is None:
             self._finish(result, attempt)

@@ -162,8 +162,11 @@ class Decision:
         >>> Decision("resume", "detect", Failure("device", "it broke"), 2.0).does
         'the job goes on from its last checkpoint in 2 s'
         """
-        later = f" in {self.wait:g} s" if self.wait else ""
-        return f"{DOES[self.action]}{later}"
+        return f"{DOES[self.action]}{self.later}"
+
+    @property
+    def later(self) -> str:
+        return f" in {self.wait:g} s" if self.wait else ""
 
 
 def decide(

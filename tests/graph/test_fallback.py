@@ -17,6 +17,7 @@ from dualface.graph.errors import DeviceError
 from dualface.graph.execute import JobResult, execute
 from dualface.graph.hardware import Gpu, Hardware
 from dualface.graph.node import Context, Device, Needs, Node, NodeConfig
+from dualface.graph.recovery import Recovery, Rule
 from dualface.graph.registry import node, registry_of
 from dualface.graph.schedule import schedule
 from dualface.graph.types import Memory
@@ -25,6 +26,7 @@ CARD = Hardware(
     "card", 8, 16_000, (Gpu(0, "Card", 8192),), frozenset({"cuda"}), cuda_streams=2, encode_sessions=1,
     vram_limit_mb=8192, vram_per_stream_mb=1024,
 )  # fmt: skip
+NEXT = Recovery(rules=tuple(Rule("*", error, ("next", "fail")) for error in ("resource", "device")))
 REFUSED: dict[str, str] = {}  # when a kind gives up on the job "bad": open or process
 
 
@@ -113,7 +115,7 @@ def run(folder: Path, keep: dict[str, Any] | None = None) -> tuple[list[JobResul
     leases, heard = Watched(), Recorder()
     results = execute(
         schedule(rebuild({}), CARD, jobs), leases=leases, listener=heard, rebuild=rebuild,
-        open_device=lambda gpu: Device(gpu, 1),
+        open_device=lambda gpu: Device(gpu, 1), recovery=NEXT,
     )  # fmt: skip
     assert not +leases.held
     return list(results), leases, heard

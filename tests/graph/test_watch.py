@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,14 @@ from execute_fakes import place as put
 from dualface.graph import faults
 from dualface.graph.execute import JobResult, execute
 from dualface.graph.faults import Fault
-from dualface.graph.recovery import Backoff, Recovery
+from dualface.graph.recovery import Backoff, Recovery, Rule, Taken
 from dualface.graph.running import outputs
 from dualface.graph.running.watch import left_behind
 
-SOON = Recovery(stall_seconds=0.4, open_seconds=0.4, backoff=Backoff(0, 1, 0))
+SOON = Recovery(
+    stall_seconds=0.4, open_seconds=0.4, backoff=Backoff(0, 1, 0), rules=(Rule("*", "stall", ("fail",)),)
+)
+AGAIN = replace(SOON, rules=(Rule("*", "stall", ("resume", "fail")),))
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +97,23 @@ def test_the_others_are_done(node: str, at: Any, cuts: Any, tmp_path: Path) -> N
     assert log.opened == log.closed  # also the one that hung, once it came back
 
 
+@pytest.mark.parametrize("at", ["open", "process", "finish", "close"])
+def test_the_job_starts_again(at: Any, tmp_path: Path) -> None:
+    results, log, _ = run(tmp_path, Fault("work", "hang", at=at, job="b"), recovery=AGAIN)
+    assert [(r.status, r.error) for r in results] == [("done", "")] * 3
+    assert results[1].history == (Taken("work", "resume"),)
+    assert [event.kind for event in results[1].events] == ["error", "recovery"]
+    assert results[1].events[1].message.endswith("; it starts again")
+    assert log.seen["b", "sink"][-10:] == log.seen["a", "sink"]
+    assert sorted(p.name for p in tmp_path.rglob("*") if p.is_file()) == ["x.mp4"] * 3
+
+
+def test_a_job_that_always_hangs_fails(tmp_path: Path) -> None:
+    results, *_ = run(tmp_path, Fault("work", "hang", job="b", times=0), recovery=AGAIN)
+    assert [r.status for r in results] == ["done", "failed", "done"]
+    assert len(results[1].history) == AGAIN.budgets.resume
+
+
 def test_a_full_queue_is_told_of(tmp_path: Path) -> None:
     results, *_ = run(tmp_path, Fault("sink", "hang", job="a"))
     assert results[0].status == "failed"
@@ -133,7 +154,8 @@ def test_a_stop_does_not_wait_for_the_stall(tmp_path: Path, monkeypatch: pytest.
     assert results[0].error == "Stopped before its end: node 'work' (fake/work) did not come back."
 
 
-def test_the_program_ends_with_a_thread_that_hangs(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rules", "code"), [("strict", 1), ("default", 0)])
+def test_the_program_ends_with_a_thread_that_hangs(rules: str, code: int, tmp_path: Path) -> None:
     """The command itself, with its exit code, and the other video done."""
     from media import make
 
@@ -142,13 +164,14 @@ def test_the_program_ends_with_a_thread_that_hangs(tmp_path: Path) -> None:
     command = [
         sys.executable, "-m", "dualface", "input=[a.mp4,b.mp4]", "graph=inspect", "output={name}.jsonl",
         "+faults=[{node: track, fault: hang, job: a, frame: 4}]", "recovery.stall_seconds=2",
-        "recovery.backoff.most=1",
+        "recovery.backoff.most=1", f"recovery={rules}",
     ]  # fmt: skip
     env = {**os.environ, "DUALFACE_HOME": str(tmp_path / "home")}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 1, done.stderr
-    assert "a: failed: node 'track' (track/bytetrack) has made no progress for 2 s at frame " in done.stderr
+    assert done.returncode == code, done.stderr
+    kind = "failed" if code else "recovery"
+    assert f"a: {kind}: node 'track' (track/bytetrack) has made no progress for 2 s at frame " in done.stderr
     assert "a: error: no progress for 2 s: " in done.stderr
     assert "Traceback" not in done.stderr
-    assert not list(tmp_path.glob(".*"))
-    assert [p.name[0] for p in tmp_path.glob("*.jsonl")] == ["b"]
+    assert not [p for p in tmp_path.glob(".*") if "partial" in p.name or "unfinished" in p.name]
+    assert sorted(p.name[0] for p in tmp_path.glob("*.jsonl")) == (["b"] if code else ["a", "b"])

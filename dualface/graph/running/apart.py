@@ -29,7 +29,6 @@ from dualface.graph.recovery import RESTARTS, Taken, decide
 from dualface.graph.running.here import OpenDevice, Try
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import remove_partials
-from dualface.graph.running.rescue import Care
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.worker import ENDS, Order, serve
 
@@ -52,20 +51,13 @@ class Apart:
         self._last: _Remote | None = None  # the job it does, or did last
 
     def attempt(
-        self,
-        job: Job,
-        slot: Slot,
-        pipeline: Pipeline,
-        *,
-        terms: Terms,
-        events: Iterable[Event],
-        care: Care,
+        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
     ) -> Try:
         stuck = self._last is not None and self._last.stuck
         if self._process is None or not self._process.is_alive() or stuck:
             self.close()
             self._start(slot.name)
-        order = Order(job, slot, pipeline, terms, tuple(events), care)
+        order = Order(job, slot, pipeline, terms, tuple(events))
         # By itself: what cannot be read over there must not take the pipe's reader along.
         self._pipe.send((job.index, pickle.dumps(order)))
         self._last = _Remote(order, self._process, self._pipe, self._listener)
@@ -126,8 +118,8 @@ class _Remote:
         self._process, self._pipe, self._listener = process, pipe, listener
         self._events, self._frames = list(order.events), 0
         self._result: JobResult | None = None
-        self._care = order.care
-        recovery = order.care.recovery
+        self._care = order.terms.care
+        recovery = self._care.recovery
         # Without any sign of life; the first takes as long as a process does to start.
         self._patience, self._next = recovery.open_seconds, recovery.stall_seconds
         self._lock = threading.Lock()  # over reading from the pipe, and what comes of it

@@ -22,7 +22,7 @@ from dualface.graph.running.line import Line
 from dualface.graph.running.manifest import note
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import PATIENCE, Outputs
-from dualface.graph.running.rescue import Care, Rescue
+from dualface.graph.running.rescue import Rescue
 from dualface.graph.running.step import NodeFailed, Step
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.unfinished import Unfinished
@@ -53,7 +53,6 @@ class Attempt:
         *,
         terms: Terms = Terms(),  # noqa: B008  # frozen
         events: Iterable[Event] = (),
-        care: Care | None = None,
     ) -> None:
         self.job = job
         self.slot = slot
@@ -66,7 +65,7 @@ class Attempt:
         self._events = list(events)  # and those of before the job had its slot
         self._over = False  # it was given up: what its nodes still tell nobody hears
         self._started = time.perf_counter()
-        care = care or Care()
+        care = terms.care
         restarts = RESTARTS - _impossible(slot, pipeline)
         self._rescue = Rescue(care, job, restarts, self.emit, lambda seconds: self.line.wait(seconds))
         count, faults = readers(pipeline.graph), functools.partial(injector, care.faults)
@@ -118,11 +117,12 @@ class Attempt:
         trace = "".join(traceback.format_exception(failure)) if failure else ""
         over = isinstance(failure, CannotGoOn)
         decision = self._decide() if failure and not over else None
-        keep = status == "interrupted" or _starts_again(decision)
+        keep = status == "interrupted" or (decision is not None and decision.action in RESTARTS)
         keep = keep or (not over and failure is not None and failure_of(failure).blame in WORTH_KEEPING)
         self.line.failure = failure = None  # its traceback keeps frames, and with them pictures, alive
         self._outputs.discard()
-        self._leave(keep=keep)
+        if not self._over:  # or it may be somebody else's by now
+            self._leave(keep=keep)
         return replace(self._result(status, told, trace, decision), start_over=over)
 
     def _leave(self, *, keep: bool) -> None:
@@ -149,7 +149,6 @@ class Attempt:
 
     def _restore(self, kept: Checkpoint) -> None:
         """Go on from ``kept``."""
-        assert self._segments is not None
         try:
             for step in self.steps:
                 if step.place.name in kept.parts:
@@ -234,14 +233,14 @@ class Attempt:
             tuple(map(str, self._outputs.published)),
             trace,
             self._refused(decision),
-            decision if decision and decision.action != "fail" else None,
-            self._rescue.history,
             kept_seconds=None if kept is None or status == "done" else kept.seconds - kept.origin,
+            decision=decision if decision and decision.action != "fail" else None,
+            history=self._rescue.history,
         )
 
     def emit(self, event: Event) -> None:
         """Note ``event`` and tell it on, once: what is done again finds the same again."""
-        if self._over or event in self._events:
+        if self._over or (event.kind != "recovery" and event in self._events):
             return
         self._events.append(event)
         self._listener.event(self.job, event)
@@ -297,10 +296,6 @@ class Attempt:
             infer_batch=self._pipeline.infer_batch,
             workspace=functools.partial(self._unfinished.workspace, step.place.name),
         )
-
-
-def _starts_again(decision: Decision | None) -> bool:
-    return decision is not None and decision.action in RESTARTS
 
 
 def _impossible(slot: Slot, pipeline: Pipeline) -> frozenset[Action]:

@@ -11,7 +11,6 @@ from dualface.graph.node import Device, Event
 from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.attempt import Attempt
 from dualface.graph.running.outcome import JobResult, Listener
-from dualface.graph.running.rescue import Care
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.watch import Watched
 
@@ -34,14 +33,7 @@ class Place(Protocol):
     """Does one job after the other, for one slot and on its thread."""
 
     def attempt(
-        self,
-        job: Job,
-        slot: Slot,
-        pipeline: Pipeline,
-        *,
-        terms: Terms,
-        events: Iterable[Event],
-        care: Care,
+        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
     ) -> Try: ...
 
     def close(self) -> None: ...
@@ -55,21 +47,14 @@ class Here:
         self._devices: dict[int, Device] = {}
 
     def attempt(
-        self,
-        job: Job,
-        slot: Slot,
-        pipeline: Pipeline,
-        *,
-        terms: Terms,
-        events: Iterable[Event],
-        care: Care,
+        self, job: Job, slot: Slot, pipeline: Pipeline, *, terms: Terms, events: Iterable[Event]
     ) -> Try:
         gpu = slot.gpu
         if gpu is not None and gpu not in self._devices and self._open_device is not None:
             self._devices[gpu] = self._open_device(gpu)
         device = None if gpu is None else self._devices.get(gpu)
-        attempt = Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events, care=care)
-        return Watched(attempt, care.recovery)
+        attempt = Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events)
+        return Watched(attempt, terms.care.recovery)
 
     def close(self) -> None:
         """Nothing to do."""

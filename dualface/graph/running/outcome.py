@@ -50,12 +50,11 @@ class JobResult:
     A job that was finished by an earlier run is skipped. ``error`` is one sentence, "" for a job that is
     done; ``trace`` is the traceback behind it.
     ``refused`` is the node of a candidate that raised `DeviceError`, and that candidate: another
-    may do the job. ``decision`` is what the rules say about the failure, None where nothing failed or
-    nothing more is to be tried, ``history`` all recoveries that were begun. ``stuck`` says that a thread
-    of the job has not come back. ``start_over``: what an earlier try had left was of no use.
-    ``kept_seconds`` of the source are done and kept for another try, where the job is not done.
-    ``frames_in`` left the source, ``frames_out`` passed the last node. ``outputs`` exist under these
-    names, and only if the job is done.
+    may do the job. ``start_over``: what an earlier try had left was of no use. ``kept_seconds`` of the
+    source are done and kept for another try, where the job is not done. ``decision`` is what the rules say
+    about the failure, None where nothing failed or nothing more is to be tried, ``history`` all recoveries
+    that were begun. ``stuck`` says that a thread of the job has not come back. ``frames_in`` left the source,
+    ``frames_out`` passed the last node. ``outputs`` exist under these names, and only if the job is done.
     """
 
     job: Job
@@ -71,11 +70,11 @@ class JobResult:
     outputs: tuple[str, ...] = ()
     trace: str = ""
     refused: tuple[str, str] | None = None
+    start_over: bool = False
+    kept_seconds: float | None = None
     decision: Decision | None = None
     history: tuple[Taken, ...] = ()
     stuck: bool = False
-    start_over: bool = False
-    kept_seconds: float | None = None
 
     @property
     def node_seconds(self) -> dict[str, float]:

@@ -76,6 +76,7 @@ class Unfinished:
         self._output = output
         self._lock = threading.RLock()
         self._held: int | None = None
+        self._try = 0  # workspaces are called anew in each, so that a node of before finds them no more
         self._over = False
 
     def take(self, request: str, *, go_on: bool) -> Checkpoint | None:
@@ -91,6 +92,7 @@ class Unfinished:
                 with contextlib.suppress(OSError, ValueError):
                     found = Checkpoint.unpacked((self.folder / CHECKPOINT).read_bytes())
             if found is not None and found.request == request:
+                self._rename()
                 self.kept = found
                 return found
             self._clear()
@@ -105,7 +107,7 @@ class Unfinished:
 
     def workspace(self, node: str) -> Path:
         """The folder of ``node``, made if it is missing. Raises `InputError`."""
-        path = self.folder / node
+        path = self.folder / f"{node}.{self._try}"
         with self._lock:
             if self._over:
                 raise InputError(f"{self._output} is not written: its job is over.")
@@ -174,6 +176,14 @@ class Unfinished:
                     self._held = file
                     return
             os.close(file)
+
+    def _rename(self) -> None:
+        """Call workspaces by the number of this try."""
+        earlier = [entry for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
+        tries = [int(entry.name.rpartition(".")[2]) for entry in earlier]
+        self._try = max(tries, default=0) + 1
+        for entry in earlier:
+            os.rename(entry.path, self.folder / f"{entry.name.rpartition('.')[0]}.{self._try}")
 
     def _clear(self) -> None:
         for entry in list(os.scandir(self.folder)):

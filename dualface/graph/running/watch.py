@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,8 +73,9 @@ class Watched:
     def __init__(self, attempt: Attempt, recovery: Recovery) -> None:
         self.job: Job = attempt.job
         self._attempt, self._recovery = attempt, recovery
-        self._lock = threading.Lock()  # over settling the result
+        self._lock = threading.Lock()  # over the two below
         self._result: JobResult | None = None
+        self._given_up = False  # whatever the job's own thread still comes to
         self._error: BaseException | None = None
 
     def run(self, stop: threading.Event) -> JobResult:
@@ -94,18 +95,23 @@ class Watched:
 
     def abandon(self) -> JobResult:
         """As `Attempt.abandon`."""
-        return self._settle(self._attempt.abandon())
+        return self._instead(self._attempt.abandon)
 
     def _body(self, stop: threading.Event) -> None:
         try:
-            self._settle(self._attempt.run(stop))
+            result = self._attempt.run(stop)
+            with self._lock:
+                if not self._given_up:
+                    self._result = result
         except BaseException as error:
             self._error = error
 
-    def _settle(self, result: JobResult) -> JobResult:
-        """``result``, unless there was one before."""
+    def _instead(self, give_up: Callable[[], JobResult]) -> JobResult:
+        """The result of giving the job up, unless it had come to one."""
         with self._lock:
-            self._result = self._result or result
+            if self._result is None:
+                self._given_up = True
+                self._result = give_up()
             return self._result
 
     def _give_up(self, body: threading.Thread, seconds: float) -> None:
@@ -121,7 +127,7 @@ class Watched:
         trace = "\n".join(f"{wait.thread} {wait.what}:\n{wait.stack}" for wait in waits)
         _left.difference_update([thread for thread in _left if not thread.is_alive()])
         _left.update(threads)
-        self._settle(self._attempt.stalled(stuck.place.name, text, trace))
+        self._instead(lambda: self._attempt.stalled(stuck.place.name, text, trace))
 
 
 def waiting(attempt: Attempt, thread: threading.Thread, body: threading.Thread) -> Wait:

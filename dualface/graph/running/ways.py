@@ -36,11 +36,10 @@ class Ways:
         self,
         plan: Plan,
         terms: Terms,
-        segment_seconds: float,
         rebuild: Callable[[Excluded], Graph] | None,
         on_cpu: Callable[[], Graph] | None,
     ) -> None:
-        self._plan, self._terms, self._segment_seconds = plan, terms, segment_seconds
+        self._plan, self._terms = plan, terms
         self._rebuild, self._on_cpu = rebuild, on_cpu
 
     def first(self, job: Job, slot: Slot) -> tuple[Way, list[Event]]:
@@ -48,7 +47,9 @@ class Ways:
         `RequestError` where that takes more than there is (VRAM, for one)."""
         graph = self._plan.instead.get(job.index)
         # Whatever slot takes it: the same request.
-        request = identity(job, graph or self._plan.pipelines[0].graph, self._segment_seconds)
+        request = identity(
+            job, graph or self._plan.pipelines[0].graph, self._terms.care.recovery.segment_seconds
+        )
         way = Way(slot, self._plan.pipelines[slot.pipeline], replace(self._terms, request=request))
         if graph is None:
             return way, []
@@ -61,11 +62,13 @@ class Ways:
         error = result.error.rstrip(".")
         if result.start_over:
             told = Event("recovery", f"{error}; it starts from the beginning")
-            return replace(way, terms=replace(way.terms, go_on=False), wait=0.0), told
+            return replace(way, terms=replace(way.terms, go_on=False), fresh=False, wait=0.0), told
         if decision is None:
             return None
         how = ""
-        way = replace(way, terms=replace(way.terms, go_on=True), fresh=False, wait=decision.wait)
+        care = replace(way.terms.care, history=result.history)
+        terms = replace(way.terms, go_on=True, care=care)
+        way = replace(way, terms=terms, fresh=False, wait=decision.wait)
         try:
             if decision.action == "smaller":
                 way = replace(way, pipeline=replace(way.pipeline, batch=max(1, way.pipeline.batch // 2)))
@@ -87,8 +90,7 @@ class Ways:
         except RequestError:
             return None
         does = "starts again" if result.kept_seconds is None else "goes on"
-        later = f" in {way.wait:g} s" if way.wait else ""
-        return way, Event("recovery", f"{error}; it {does}{how}{later}", decision.node)
+        return way, Event("recovery", f"{error}; it {does}{how}{decision.later}", decision.node)
 
     def _planned(self, job: Job, graph: Graph, way: Way, *, gpu: bool = True) -> Way:
         """``way`` by another ``graph``, on the same GPU or on none."""

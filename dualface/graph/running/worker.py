@@ -20,7 +20,6 @@ from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.here import Here, OpenDevice
 from dualface.graph.running.outcome import JobResult
 from dualface.graph.running.outputs import discard_all
-from dualface.graph.running.rescue import Care
 from dualface.graph.running.terms import Terms
 
 GRACE = 1.0  # seconds that nodes have to come back once nobody listens any longer
@@ -40,7 +39,6 @@ class Order:
     pipeline: Pipeline
     terms: Terms
     events: tuple[Event, ...]
-    care: Care
 
 
 def serve(pipe: Any, open_device: OpenDevice | None) -> None:
@@ -70,12 +68,7 @@ def serve(pipe: Any, open_device: OpenDevice | None) -> None:
             continue
         try:
             attempt = place.attempt(
-                order.job,
-                order.slot,
-                order.pipeline,
-                terms=order.terms,
-                events=order.events,
-                care=order.care,
+                order.job, order.slot, order.pipeline, terms=order.terms, events=order.events
             )
             relay.send(index, _plain_result(attempt.run(stop)))
         except Exception as error:  # no device, for one
