@@ -294,7 +294,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     result = do(tmp_path)
     assert result.status == "failed"
     assert "being written by another run" in result.error
-    assert (folder_of(output) / "writer").is_dir(), "it is the other's"
+    assert other.workspace("writer").is_dir(), "it is the other's"
     other.remove()
     assert writer_of(output) is None
     assert do(tmp_path).status == "done"

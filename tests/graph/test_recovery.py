@@ -60,7 +60,7 @@ class NVMLError_Unknown(Exception): ...
         (InputError("a.mp4: is empty"), "input", False),
         (InputError("cuda out of memory.mp4: is empty"), "input", False),
         (DeviceError("NVENC gave up at frame 3: x"), "device", False),
-        (DeviceError("a.mp4: NVDEC refused a session (x)"), "resource", False),
+        (DeviceError("a.mp4: NVDEC refused a session (x)"), "device", False),
         (MemoryError(), "resource", False),
         (too_much(), "resource", False),
         (OSError(errno.ENOSPC, "full"), "resource", False),

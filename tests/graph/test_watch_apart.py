@@ -23,7 +23,7 @@ def test_a_process_in_which_a_node_hangs_is_ended(tmp_path: Path) -> None:
     hang = Fault("note", "hang", job="a")
     results = run(plan(tmp_path, "abcd"), apart=True, open_device=open_device, recovery=bounds, faults=[hang])
     assert [r.status for r in results] == ["done"] * 4
-    assert results[0].history == (Taken("note", "resume"),)
+    assert results[0].history == (Taken("note", "fresh"),)
     assert any(event.message.startswith("no progress for 1 s: ") for event in results[0].events)
     assert not children()
     assert files(tmp_path) == ["a.out", "b.out", "c.out", "d.out"]
@@ -61,6 +61,17 @@ def test_quiet_work_is_a_sign_of_life(tmp_path: Path) -> None:
 def test_a_fault_that_kills_takes_one_job_along(tmp_path: Path) -> None:
     kill = Fault("note", "kill", frame=8, job="b")
     results = run(plan(tmp_path), apart=True, open_device=open_device, faults=[kill])
+    assert [r.status for r in results] == ["done"] * 3
+    (event,) = [event for event in results[1].events if event.kind == "recovery"]
+    assert "signal 9" in event.message
+    assert event.message.endswith("; it starts again in a new process")
+    assert files(tmp_path) == ["a.out", "b.out", "c.out"]
+
+
+def test_a_job_that_always_takes_its_process_along_fails(tmp_path: Path) -> None:
+    kill = Fault("note", "kill", frame=8, job="b", times=0)
+    results = run(plan(tmp_path), apart=True, open_device=open_device, faults=[kill], recovery=SOON)
     assert [r.status for r in results] == ["done", "failed", "done"]
     assert "signal 9" in results[1].error
+    assert len(results[1].history) == SOON.budgets.resume + SOON.budgets.fresh
     assert files(tmp_path) == ["a.out", "c.out"]

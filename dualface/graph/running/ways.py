@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -85,9 +86,10 @@ class Ways:
                 way = self._planned(result.job, self._on_cpu(), way, gpu=False)
                 how = " on the CPU"
             elif decision.action == "fresh":
+                pickle.dumps(way.pipeline)  # or it cannot get there
                 way = replace(way, fresh=True)
                 how = " in a new process"
-        except RequestError:
+        except (RequestError, pickle.PicklingError, TypeError, AttributeError):
             return None
         does = "starts again" if result.kept_seconds is None else "goes on"
         return way, Event("recovery", f"{error}; it {does}{how}{decision.later}", decision.node)
