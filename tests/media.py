@@ -174,9 +174,19 @@ def context(job: Job, name: str, ran: Ran, batch: int = 4, threads: int = 2) -> 
     def count(figure: str, value: float) -> None:
         ran.figures[f"{name}.{figure}"] = ran.figures.get(f"{name}.{figure}", 0) + value
 
+    def workspace() -> Path:
+        folder = unfinished(job.output) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     return Context(
-        job, name, batch, threads, ran.events.append, lambda: False, lambda path: path, count, lambda *_: None
-    )
+        job, name, batch, threads, ran.events.append, lambda: False, lambda path: path, count,
+        lambda *_: None, workspace=workspace,
+    )  # fmt: skip
+
+
+def unfinished(output: Path) -> Path:
+    return output.with_name(f".{output.stem}.unfinished")
 
 
 def copy(
