@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -20,12 +21,20 @@ Ints = npt.NDArray[np.int64]
 
 
 def assemble(
-    output: Output, segments: Segments, media: Media, video: Video, *, turned: int, audio: bool
+    output: Output,
+    segments: Segments,
+    media: Media,
+    video: Video,
+    *,
+    turned: int,
+    audio: bool,
+    stopping: Callable[[], bool],
 ) -> None:
     """Write the pictures of all ``segments`` to ``output``, and from ``media`` what goes beside them.
 
-    The times of pictures are in ``video``'s time base. Raises `InputError` where a segment is not as it
-    was left.
+    The times of pictures are in ``video``'s time base; they are shown ``turned`` by so many degrees
+    clockwise. Stops early when ``stopping()`` turns true. Raises `InputError` where a segment is not as
+    it was left.
     """
     kept = [segments.arrays(k, "pts", "dts") for k in range(segments.count)]
     pts = np.concatenate([one["pts"] for one in kept])
@@ -42,6 +51,8 @@ def assemble(
         with segments.opened(k) as container:
             change = av.bitstream.BitStreamFilterContext(headers, container.streams.video[0])
             for item in segments.items(k, container):
+                if stopping():
+                    return
                 if isinstance(item, Copied):
                     output.copy(item)
                     continue

@@ -87,8 +87,10 @@ class Written(Node[C]):
         if self.segments.count and self.video is not None:
             output = Output(self.target, self.final, self.notice)
             try:
-                assemble(output, self.segments, self.media, self.video,
-                         turned=self.turned, audio=self.config.audio == "copy")  # fmt: skip
+                assemble(
+                    output, self.segments, self.media, self.video, turned=self.turned,
+                    audio=self.config.audio == "copy", stopping=self.context.stopping,
+                )  # fmt: skip
                 output.finish()
             finally:
                 output.abandon()
