@@ -14,6 +14,7 @@ from av.packet import PacketSideData, PktSideDataT
 NONE = np.iinfo(np.int64).min  # a time that nobody knows
 # In the order of FFmpeg's numbers, by which PyAV makes them.
 EXTRAS: tuple[str, ...] = get_args(PktSideDataT)
+_Extra: Any = PacketSideData  # of whose arguments its stubs say nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Copied:
         made.pts, made.dts, made.duration = self.pts, self.dts, self.duration
         made.time_base, made.is_keyframe = self.time_base, self.key
         for number, data in self.extras:
-            extra = PacketSideData(number, len(data))
+            extra = _Extra(number, len(data))
             if data:
                 extra.update(data)
             made.set_sidedata(extra)

@@ -91,7 +91,8 @@ class Output:
     """A file being written under a temporary name.
 
     ``target`` is the name to write (``None``: nothing is, this is a rehearsal), ``final`` the name to
-    speak of; ``notice`` is called with a sentence for whatever is left behind. Raises `InputError` where the disk does not take it.
+    speak of; ``notice`` is called with a sentence for whatever is left behind. Raises `InputError` where
+    the disk does not take it.
     """
 
     def __init__(self, target: Path | None, final: Path, notice: Callable[[str], None]) -> None:

@@ -66,7 +66,7 @@ class Segments:
             beside = self._beside(self.count)
             temporary = beside.with_suffix(".tmp")
             with temporary.open("wb") as file:
-                np.savez(file, **arrays)
+                np.savez(file, allow_pickle=False, **arrays)
             settle(temporary)
             os.replace(temporary, beside)
             settle(self.folder)
