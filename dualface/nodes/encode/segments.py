@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import zipfile
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +44,7 @@ class Segments:
         for k in range(count):
             with self.reading(k):
                 arrays = self.arrays(k)
-                if zlib.crc32(self.film(k).read_bytes()) != int(arrays["crc32"]):
+                if checksum(self.film(k)) != int(arrays["crc32"]):
                     raise ValueError("it has changed")
         kept = {path for k in range(count) for path in (self.film(k), self._beside(k))}
         with writing(self.final):
@@ -61,7 +60,7 @@ class Segments:
         """Complete ``segment``; it is safe on the disk when this returns."""
         arrays = segment.close()
         with writing(self.final):
-            arrays["crc32"] = np.array(zlib.crc32(segment.path.read_bytes()))
+            arrays["crc32"] = np.array(checksum(segment.path))
             settle(segment.path)
             beside = self._beside(self.count)
             temporary = beside.with_suffix(".tmp")
@@ -82,9 +81,11 @@ class Segments:
 
     @contextlib.contextmanager
     def opened(self, k: int) -> Iterator[Any]:
-        """Segment ``k`` as a container of PyAV's."""
+        """Segment ``k`` as a container of PyAV's: the first with all that FFmpeg finds out about its
+        pictures, the others with what their headers say."""
         with self.reading(k):
-            container = av.open(ffmpeg_name(self.film(k)), format="matroska")
+            options = {"probesize": "32"} if k else {}
+            container = av.open(ffmpeg_name(self.film(k)), format="matroska", options=options)
         try:
             yield container
         finally:
@@ -112,7 +113,7 @@ class Segments:
         """Tells what is wrong with segment ``k`` in a sentence."""
         try:
             yield
-        except (av.error.FFmpegError, OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # damaged files fail in many ways
             raise InputError(
                 f"{self.final}: segment {k} of the unfinished work in {self.folder} is missing or damaged "
                 "and cannot be gone on with; remove that folder and start again"
@@ -120,6 +121,15 @@ class Segments:
 
     def _beside(self, k: int) -> Path:
         return self.folder / f"{k:04}.npz"
+
+
+def checksum(path: Path) -> int:
+    """The CRC-32 of a file."""
+    found = 0
+    with path.open("rb") as file:
+        while data := file.read(1 << 20):
+            found = zlib.crc32(data, found)
+    return found
 
 
 class Segment:
