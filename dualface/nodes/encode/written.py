@@ -35,8 +35,8 @@ class Written(Node[C]):
     after it is encoded as if nothing had been before. So whoever goes on from a snapshot makes the very
     segments that an uninterrupted run makes. `finish` puts them together.
 
-    A subclass calls `take` with each batch, then writes pictures to ``segment``; `flush` gives up what
-    its encoder still holds.
+    A subclass calls `take` with each batch and writes the pictures to the segment that it gets; `flush`
+    does so with what its encoder still holds, and closes the encoder.
     """
 
     turned = 0  # by how many degrees clockwise players are to turn the pictures
@@ -72,7 +72,7 @@ class Written(Node[C]):
         return self.segment
 
     def flush(self, segment: Segment) -> None:
-        """Write what the encoder still holds to ``segment``, and close it."""
+        """Write what the encoder still holds to ``segment``, and close the encoder."""
         raise NotImplementedError
 
     def snapshot(self) -> Snapshot:
@@ -91,7 +91,8 @@ class Written(Node[C]):
                     output, self.segments, self.media, self.video, turned=self.turned,
                     audio=self.config.audio == "copy", stopping=self.context.stopping,
                 )  # fmt: skip
-                output.finish()
+                if not self.context.stopping():
+                    output.finish()
             finally:
                 output.abandon()
         return iter(())
