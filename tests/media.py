@@ -174,9 +174,19 @@ def context(job: Job, name: str, ran: Ran, batch: int = 4, threads: int = 2) -> 
     def count(figure: str, value: float) -> None:
         ran.figures[f"{name}.{figure}"] = ran.figures.get(f"{name}.{figure}", 0) + value
 
+    def workspace() -> Path:
+        folder = unfinished(job.output) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     return Context(
-        job, name, batch, threads, ran.events.append, lambda: False, lambda path: path, count, lambda *_: None
-    )
+        job, name, batch, threads, ran.events.append, lambda: False, lambda path: path, count,
+        lambda *_: None, workspace=workspace,
+    )  # fmt: skip
+
+
+def unfinished(output: Path) -> Path:
+    return output.with_name(f".{output.stem}.unfinished")
 
 
 def copy(
@@ -259,3 +269,30 @@ def decoded(path: Path) -> list[Any]:
 
 def seconds(frames: Iterable[Frames[Any, Any]]) -> list[Fraction]:
     return [int(p) * f.video.time_base for f in frames for p in f.pts]
+
+
+SUBTITLES = "1\n00:00:00,100 --> 00:00:00,300\n안녕하세요\n\n2\n00:00:00,400 --> 00:00:00,600\nHi\n"
+
+
+def with_subtitles(folder: Path) -> Path:
+    """A Matroska film with a SubRip track, put together from two files by copying packets."""
+    (folder / "s.srt").write_text(SUBTITLES, encoding="utf-8")
+    film = make(folder / "bare.mp4")
+    target = folder / "subtitled.mkv"
+    with (
+        av.open(str(film)) as video,
+        av.open(str(folder / "s.srt")) as text,
+        av.open(str(target), "w") as out,
+    ):
+        copies = [
+            (container, stream, out.add_stream_from_template(stream, opaque=True))
+            for container, stream in ((video, video.streams.video[0]), (text, text.streams.subtitles[0]))
+        ]
+        copies[1][2].metadata["language"] = "kor"
+        out.add_attachment("font.ttf", "font/ttf", b"not really a font")
+        for container, stream, to in copies:
+            for packet in container.demux(stream):
+                if packet.dts is not None:
+                    packet.stream = to
+                    out.mux(packet)
+    return target

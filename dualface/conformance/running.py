@@ -26,6 +26,7 @@ class Run:
         self.context = Context(
             job=job, name="checked", batch=8, threads=1, emit=self._emit, stopping=lambda: False,
             write_as=self._write_as, count=lambda name, value: None, report=lambda name, value: None,
+            workspace=self._workspace,
         )  # fmt: skip
 
     def all(self, batches: Sequence[Batch]) -> list[Any]:
@@ -125,6 +126,11 @@ class Run:
         if path not in self.kind.cls.writes(self.config, self.job):
             self._breach(f"it writes {path.name}, which writes() does not name")
         return Path(self.folder.name) / path.name
+
+    def _workspace(self) -> Path:
+        made = Path(self.folder.name) / "unfinished"
+        made.mkdir(exist_ok=True)
+        return made
 
     def _breach(self, sentence: str) -> None:
         if sentence not in self.breaches:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from dualface.graph.errors import InputError
 from dualface.graph.job import Job
-from dualface.graph.node import Context, Needs, Node, NodeConfig
+from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot
 from dualface.graph.registry import node
 from dualface.graph.types import Cuts, Layout, Memory, People, Shots, spans
 from dualface.nodes.layout import SIDE_BY_SIDE
@@ -38,8 +44,11 @@ class WritePeople(Node[WritePeopleConfig]):
     def open(self, context: Context) -> None:
         self._sides = [tile.name for tile in self.config.layout.tiles]
         self._frame = 0
-        path = context.write_as(self.writes(self.config, context.job)[0])
-        self._file = path.open("w", encoding="utf-8")
+        self._final = self.writes(self.config, context.job)[0]
+        self._target = context.write_as(self._final)
+        self._path = context.workspace() / "people.jsonl"
+        self._path.touch()
+        self._file = self._path.open("r+b")  # what is there may be gone on with
 
     def process(self, people: People, cuts: Cuts, shots: Shots | None) -> None:
         for i, span in enumerate(spans(people.counts)):
@@ -54,8 +63,27 @@ class WritePeople(Node[WritePeopleConfig]):
                     for tile, crop, blank in zip(shots.tiles, shots.crops[i], shots.blank[i], strict=True)
                     if not blank
                 }
-            self._file.write(json.dumps(line) + "\n")
+            self._file.write(json.dumps(line).encode() + b"\n")
             self._frame += 1
+
+    def snapshot(self) -> Snapshot:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return {"frame": np.array(self._frame), "bytes": np.array(self._file.tell())}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self._frame, size = int(snapshot["frame"]), int(snapshot["bytes"])
+        if self._path.stat().st_size < size:
+            raise InputError(
+                f"{self._final}: what was left of it in {self._path} is cut off and cannot be gone on with; "
+                "remove that folder and start again"
+            )
+        self._file.seek(size)
+
+    def finish(self) -> Iterator[None]:
+        self._file.truncate()  # what was written before a kill, but after the last snapshot
+        shutil.copyfile(self._path, self._target)
+        return iter(())
 
     def close(self) -> None:
         if hasattr(self, "_file"):

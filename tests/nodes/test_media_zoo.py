@@ -9,7 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from media import Film, Sound, copy, decoded, make, picture, seconds, tracks, video_times
+from media import Film, Sound, copy, decoded, make, picture, seconds, tracks, video_times, with_subtitles
 
 from dualface.graph.errors import InputError
 from dualface.nodes.decode.probe import probe
@@ -188,33 +188,6 @@ def test_chapters_and_tags(tmp_path: Path) -> None:
             assert [float(c["start"] * c["time_base"]) for c in chapters] == [0, 0.3]
             tags = {k.lower(): v for k, v in out.metadata.items()}
         assert (tags["title"], tags["artist"]) == ("둘이서", "A & B")
-
-
-SUBTITLES = "1\n00:00:00,100 --> 00:00:00,300\n안녕하세요\n\n2\n00:00:00,400 --> 00:00:00,600\nHi\n"
-
-
-def with_subtitles(folder: Path) -> Path:
-    """A Matroska film with a SubRip track, put together from two files by copying packets."""
-    (folder / "s.srt").write_text(SUBTITLES, encoding="utf-8")
-    film = make(folder / "bare.mp4")
-    target = folder / "subtitled.mkv"
-    with (
-        av.open(str(film)) as video,
-        av.open(str(folder / "s.srt")) as text,
-        av.open(str(target), "w") as out,
-    ):
-        copies = [
-            (container, stream, out.add_stream_from_template(stream, opaque=True))
-            for container, stream in ((video, video.streams.video[0]), (text, text.streams.subtitles[0]))
-        ]
-        copies[1][2].metadata["language"] = "kor"
-        out.add_attachment("font.ttf", "font/ttf", b"not really a font")
-        for container, stream, to in copies:
-            for packet in container.demux(stream):
-                if packet.dts is not None:
-                    packet.stream = to
-                    out.mux(packet)
-    return target
 
 
 def test_subtitles_where_the_container_can(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dualface.graph.errors import InputError
 from dualface.graph.job import Job
 from dualface.graph.node import Context
 from dualface.graph.types import NO_SIDE, Cuts, Layout, People, Shots, Tile, Video
@@ -26,8 +27,10 @@ def opened(output: Path, **options: Any) -> WritePeople:
     def write_as(path: Path) -> Path:
         return path.with_name(f"{path.name}.part")
 
+    folder = output.with_name(".unfinished")
+    folder.mkdir(exist_ok=True)
     node.open(Context(job(output), "record", 8, 1, lambda e: None, lambda: False, write_as,
-                      lambda n, v: None, lambda n, v: None))  # fmt: skip
+                      lambda n, v: None, lambda n, v: None, workspace=lambda: folder))  # fmt: skip
     return node
 
 
@@ -56,6 +59,7 @@ def shots() -> Shots:
 def lines(output: Path, given: Shots | None, **options: Any) -> list[dict[str, Any]]:
     node = opened(output, **options)
     node.process(people(), cuts(), given)
+    list(node.finish())
     node.close()
     (path,) = WritePeople.writes(node.config, job(output))
     assert not path.exists(), "it was written under its final name"
@@ -90,6 +94,7 @@ def test_frames_are_counted_over_all_batches(tmp_path: Path) -> None:
     node = opened(tmp_path / "x.people.jsonl")
     for _ in range(3):
         node.process(people(), cuts(), None)
+    list(node.finish())
     node.close()
     text = (tmp_path / "x.people.jsonl.part").read_text()
     assert [json.loads(line)["frame"] for line in text.splitlines()] == list(range(9))
@@ -105,3 +110,38 @@ def test_frames_are_counted_over_all_batches(tmp_path: Path) -> None:
 )
 def test_the_record_is_named_after_the_output(output: str, record: str) -> None:
     assert WritePeople.writes(WritePeopleConfig(), job(Path("out") / output)) == (Path("out") / record,)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_it_goes_on_from_a_snapshot(tmp_path: Path, lost: int) -> None:
+    """Killed ``lost`` batches after the snapshot."""
+    output = tmp_path / "x.people.jsonl"
+    killed = opened(output)
+    killed.process(people(), cuts(), shots())
+    snapshot = {name: array.copy() for name, array in killed.snapshot().items()}
+    for _ in range(lost):
+        killed.process(people(), cuts(), shots())
+    killed.close()
+    assert not output.with_name("x.people.jsonl.part").exists()
+    node = opened(output)
+    node.restore(snapshot)
+    node.process(people(), cuts(), None)
+    list(node.finish())
+    node.close()
+    written = output.with_name("x.people.jsonl.part").read_text().splitlines()
+    assert [json.loads(line)["frame"] for line in written] == list(range(6))
+    assert ["shots" in json.loads(line) for line in written] == [True] * 3 + [False] * 3
+
+
+def test_a_record_that_was_cut_off_is_not_gone_on_with(tmp_path: Path) -> None:
+    output = tmp_path / "x.people.jsonl"
+    node = opened(output)
+    node.process(people(), cuts(), None)
+    snapshot = node.snapshot()
+    node.close()
+    left = tmp_path / ".unfinished" / "people.jsonl"
+    left.write_bytes(left.read_bytes()[:-1])
+    node = opened(output)
+    with pytest.raises(InputError, match=r"x.people.jsonl: what was left of it in .* is cut off"):
+        node.restore(snapshot)
+    node.close()

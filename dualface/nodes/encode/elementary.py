@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -45,25 +44,17 @@ class Elementary:
                 BitStreamFilterContext("null", source, self.stream)  # copies what the headers say
             else:
                 self.stream = container.add_stream_from_template(source)
-            if codec == "hevc" and container.format.name != "matroska":
-                # The tag says that headers are outside the pictures, which Apple's players insist on.
-                self.stream.codec_context.codec_tag = "hvc1"
             # Headers are in the container now. (Its muxers take them out of AV1 by themselves.)
             strip = [] if codec == "av1" else ["extract_extradata=remove=1"]
             self._filter = BitStreamFilterContext(",".join([*says, *strip]) or "null", source)
         self.stream.time_base = video.time_base
-        self.stream.disposition = av.stream.Disposition.default
-        if video.rotation:
-            self.stream.set_display_rotation(-video.rotation)
         self._base = video.time_base
-        self._usual = max(1, round(1 / (video.frame_rate or Fraction(30)) / video.time_base))
 
-    def packet(self, data: bytes, pts: int, key: bool, length: int = 0) -> Iterator[Any]:
-        """Packets to write for one picture, shown at ``pts`` for ``length`` (0: as usual) and decoded
-        in the order of showing."""
+    def packet(self, data: bytes, pts: int, key: bool) -> Iterator[Any]:
+        """Packets to write for one picture, shown at ``pts`` and decoded in the order of showing."""
         packet = av.Packet(data)
         packet.pts = packet.dts = pts
-        packet.time_base, packet.duration, packet.is_keyframe = self._base, length or self._usual, key
+        packet.time_base, packet.is_keyframe = self._base, key
         for ready in self._filter.filter(packet):
             ready.stream, ready.time_base = self.stream, self._base
             yield ready
@@ -72,6 +63,7 @@ class Elementary:
 def metadata(codec: str, video: Video) -> list[str]:
     """The bitstream filter that writes what is known of colour and aspect; empty if nothing is.
 
+    >>> from fractions import Fraction
     >>> from dualface.graph.types import Color
     >>> film = Video(64, 48, Fraction(1, 30), pixel_aspect=Fraction(4, 3), color=Color("tv", "bt709"))
     >>> metadata("h264", film)

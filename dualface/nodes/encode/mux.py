@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import io
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,12 @@ from av.bitstream import BitStreamFilterContext
 
 from dualface.graph.errors import InputError
 from dualface.graph.job import Job
+from dualface.graph.types import Video
 from dualface.nodes.decode.source import ffmpeg_name
 from dualface.nodes.decode.streams import Media, Track
 from dualface.nodes.decode.timeline import Timeline
+from dualface.nodes.encode.copied import Copied
+from dualface.nodes.encode.disk import claim, writing
 
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}  # by the output's suffix
 CHOICES = (".mp4", ".mov", ".mkv")  # in the order in which they are recommended
@@ -29,6 +32,7 @@ ACM = {
     "wmav1", "wmav2", "wmapro", "wmalossless", "wmavoice",
     "adpcm_ms", "adpcm_ima_wav", "gsm_ms", "truespeech",
 }  # fmt: skip
+USUAL_RATE = Fraction(30)  # pictures a second where nobody says how many
 RUN_IN = 0.1  # seconds; sound that is hidden for less is what its decoder needs to start, not cut off
 
 
@@ -86,31 +90,53 @@ def _nowhere(codec: str) -> str:
 class Output:
     """A file being written under a temporary name.
 
-    ``target`` is the name to write, ``final`` the name to speak of; ``notice`` is called with a
-    sentence for whatever is left behind. Raises `InputError` where the disk does not take it.
+    ``target`` is the name to write (``None``: nothing is, this is a rehearsal), ``final`` the name to
+    speak of; ``notice`` is called with a sentence for whatever is left behind. Raises `InputError` where
+    the disk does not take it.
     """
 
-    def __init__(self, target: Path, final: Path, notice: Callable[[str], None]) -> None:
+    def __init__(self, target: Path | None, final: Path, notice: Callable[[str], None]) -> None:
         self.final, self.notice = final, notice
         self.suffix = final.suffix.lower()
         # faststart puts the index first, so that playback can begin before all is there.
         options = {"avoid_negative_ts": "disabled"} if self.suffix == ".mkv" else {"movflags": "+faststart"}
-        with self._told():
-            # A first write of our own tells what the disk does not take; FFmpeg would lose its
-            # handle where it cannot write the header.
-            with open(target, "wb") as file:
-                file.write(bytes(1 << 16))
+        with writing(final):
+            if target is not None:
+                claim(target)
             self.container = av.open(
-                ffmpeg_name(target), "w", format=FORMATS[self.suffix], container_options=options
-            )
+                io.BytesIO() if target is None else ffmpeg_name(target), "w",
+                format=FORMATS[self.suffix], container_options=options,
+            )  # fmt: skip
+        self.stream: Any = None
         self.copies: dict[int, Any] = {}
         self.damaged = 0  # packets that could not be copied
         self.begun: set[int] = set()  # tracks of which something was met that is shown
         self.hidden: set[int] = set()  # those whose cut-off beginning was told of
         self.lines: dict[int, Timeline] = {}
 
-    def carry(self, media: Media, audio: bool) -> None:
-        """Make room for all that can be copied from ``media``; to be called before `write`."""
+    def show(self, template: Any, video: Video, turned: int, headers: str = "null") -> None:
+        """Make room for pictures, before all else.
+
+        ``template`` is a stream of PyAV's that has such packets, ``turned`` by how many degrees
+        clockwise players are to turn them, ``headers`` the bitstream filter that they went through.
+        """
+        codec = template.codec_context.codec.canonical_name
+        if codec == "hevc" or turned:
+            stream = self.container.add_stream_from_template(template)
+        else:  # which can be told the rate, but neither a tag nor a turn
+            stream = self.container.add_mux_stream(codec, rate=video.frame_rate or USUAL_RATE)
+        BitStreamFilterContext(headers, template, stream)  # copies what is known of the pictures
+        if codec == "hevc" and self.suffix != ".mkv" and headers == "null":
+            # The tag says that headers are outside the pictures, which Apple's players insist on.
+            stream.codec_context.codec_tag = "hvc1"
+        stream.time_base, stream.disposition = video.time_base, av.stream.Disposition.default
+        if turned:
+            stream.set_display_rotation(-turned)
+        self.stream = stream
+
+    def carry(self, media: Media, audio: bool) -> str:
+        """Make room for all that can be copied from ``media``, after `show` and before `write`.
+        A sentence for what cannot be, or ""."""
         left: list[str] = []
         for track in media.tracks:
             if track.kind == "audio" and not audio:
@@ -120,11 +146,20 @@ class Output:
                 self.container.add_attachment(name, mime or "application/octet-stream", track.stream.data)
             elif not (track.kind in ("audio", "subtitle") and self._add(track)):
                 left.append(self._left(track))
-        if left:
-            self.notice(f"{self.suffix} does not take {'; '.join(left)}: left out")
         self.container.metadata.update(_tags(media.metadata))
         if media.chapters:
             self.container.set_chapters(media.chapters)
+        return f"{self.suffix} does not take {'; '.join(left)}: left out" if left else ""
+
+    def rehearse(self, video: Video, media: Media, audio: bool) -> str:
+        """All that comes before the first packet, with pictures of a kind that needs no headers of its
+        own; `carry`'s answer."""
+        size = {"width": video.width, "height": video.height, "time_base": video.time_base}
+        self.container.add_mux_stream("mpeg4", rate=video.frame_rate or USUAL_RATE, **size)
+        told = self.carry(media, audio)
+        with writing(self.final):
+            self.container.start_encoding()
+        return told
 
     def _add(self, track: Track) -> bool:
         if track.codec not in holds(self.suffix):
@@ -161,29 +196,28 @@ class Output:
             others = ".mkv"
         return f"{track} ({others} would)" if others else str(track)
 
-    def copy(self, packets: Iterable[Any]) -> None:
-        """Write packets of the source as they are."""
-        for packet in packets:
-            stream = self.copies.get(packet.stream.index)
-            if stream is None or self._cut_off(packet):
-                continue
-            try:
-                with self._told():
-                    self.container.mux_one(self._fresh(packet, stream))
-            except InputError as error:
-                if not isinstance(error.__cause__, DAMAGED):
-                    raise
-                # A damaged packet of sound is no reason to lose the pictures.
-                self.damaged += 1
-                if self.damaged == 1:
-                    self.notice(f"a {stream.type} packet is damaged; such packets are left out")
+    def copy(self, packet: Copied) -> None:
+        """Write a packet of the source as it is."""
+        stream = self.copies.get(packet.stream)
+        if stream is None or self._cut_off(packet, stream.type):
+            return
+        try:
+            with writing(self.final):
+                self.container.mux_one(self._placed(packet, stream))
+        except InputError as error:
+            if not isinstance(error.__cause__, DAMAGED):
+                raise
+            # A damaged packet of sound is no reason to lose the pictures.
+            self.damaged += 1
+            if self.damaged == 1:
+                self.notice(f"a {stream.type} packet is damaged; such packets are left out")
 
-    def _cut_off(self, packet: Any) -> bool:
+    def _cut_off(self, packet: Copied, kind: str) -> bool:
         """Whether the source's edit list keeps this packet from being shown. MP4 and MOV hide what is
         before 0 as the source does; Matroska cannot, and gets only the last packet of it, without
         which the first that is heard would not decode whole."""
-        index, pts, length = packet.stream.index, packet.pts, packet.duration or 0
-        if not packet.is_discard or pts is None:
+        index, pts, length = packet.stream, packet.pts, packet.duration or 0
+        if not packet.discard or pts is None:
             self.begun.add(index)
             return False
         if index in self.begun or pts >= 0:
@@ -192,61 +226,39 @@ class Output:
             return False
         if pts * packet.time_base < -RUN_IN and index not in self.hidden:
             self.hidden.add(index)
-            what = f"the source hides the beginning of its {packet.stream.type} track {index} (edit list)"
+            what = f"the source hides the beginning of its {kind} track {index} (edit list)"
             self.notice(f"{what}, which {self.suffix} cannot: it is cut off there, to the packet")
         return True
 
-    def _fresh(self, packet: Any, stream: Any) -> Any:
-        """The same bytes in a packet of our own: others may be writing this one too."""
-        fresh = av.Packet(packet)
-        fresh.time_base, fresh.duration = packet.time_base, packet.duration
-        fresh.is_keyframe = packet.is_keyframe
-        for extra in packet.iter_sidedata():
-            fresh.set_sidedata(extra)
-        # A track's times stay its own, except where they jump back (recordings that were joined).
+    def _placed(self, packet: Copied, stream: Any) -> Any:
+        """The packet in ``stream``. A track's times stay its own, except where they jump back
+        (recordings that were joined)."""
         line = self.lines.get(stream.index)
         if line is None:
             length = (packet.duration or 0) * packet.time_base
             line = self.lines[stream.index] = Timeline(packet.time_base, 1 / length if length else None)
         dts = packet.dts if packet.dts is not None else packet.pts
-        fresh.dts = line.place(dts)
-        fresh.pts = fresh.dts if packet.pts is None else packet.pts + fresh.dts - dts
-        fresh.stream = stream
-        return fresh
+        made = packet.packet()
+        made.dts = line.place(dts)
+        made.pts = made.dts if packet.pts is None else packet.pts + made.dts - dts
+        made.stream = stream
+        return made
 
-    def write(self, packets: Iterable[Any]) -> None:
-        with self._told():
-            for packet in packets:
-                self.container.mux_one(packet)
+    def write(self, packet: Any) -> None:
+        """Write a picture, with its times."""
+        packet.stream = self.stream
+        with writing(self.final):
+            self.container.mux_one(packet)
 
     def finish(self) -> None:
         """Write the index and close; the file is complete when this returns."""
-        with self._told():
+        with writing(self.final):
             self.container.close()
 
     def abandon(self) -> None:
         """Close without caring for the result."""
         with contextlib.suppress(Exception):
             self.container.close()
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except (av.error.FFmpegError, OSError) as error:
-            raise InputError(self._sentence(error)) from error
-
-    def _sentence(self, error: av.error.FFmpegError | OSError) -> str:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return (
-                f"no space left on {self.final.parent} while writing {self.final.name}: "
-                "free some room or choose another output folder"
-            )
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            return f"{self.final}: may not be written there; choose another output folder"
-        if error.errno == errno.ENOENT:
-            return f"{self.final}: the folder {self.final.parent} does not exist"
-        return f"{self.final}: cannot be written ({error.strerror})"
 
 
 def _name_channels(codec: Any) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -11,9 +12,10 @@ from dualface.graph.errors import DeviceError
 from dualface.graph.job import Job
 from dualface.graph.node import Context, Needs
 from dualface.graph.registry import node
-from dualface.graph.types import NV12, Cuda, Frames, Memory, Source, Video
+from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
 from dualface.nodes.encode.elementary import Elementary
 from dualface.nodes.encode.mux import check_output
+from dualface.nodes.encode.segments import Segment
 from dualface.nodes.encode.session import DELAY, Coded, Session
 from dualface.nodes.encode.written import Written, WrittenConfig
 
@@ -87,66 +89,40 @@ class Nvenc(Written[NvencConfig]):
         self.device = context.device
         self.session: Session | None = None
         self.stream: Elementary | None = None
-        self.video: Video | None = None
-        self.media: Any = None
-        self.times: dict[int, int] = {}  # when the frames in the encoder are shown
-        self.frames = 0
-        self.early: list[Any] = []  # packets of the source from before the output has its streams
+        self.times: deque[int] = deque()  # when the frames in the encoder are shown
 
     def process(self, frames: Frames[NV12, Cuda], source: Source) -> None:
         if self.session is None:
             rows, width = frames.data.shape[1:]
             chosen = options(self.config, frames.video.frame_rate)
             self.session = self._blamed(lambda: Session(self.device, width, rows * 2 // 3, chosen))
-            self.video, self.media = frames.video, source.media
-        for pts in frames.pts.tolist():
-            self.times[self.frames] = pts
-            self.frames += 1
-        self.early += source.packets
-        self._write(self.session.encode(frames.data))
-        self._copy()
+            self.turned = frames.video.rotation
+        segment = self.take(frames.video, source)
+        self.times += frames.pts.tolist()
+        self._write(segment, self.session.encode(frames.data))
 
-    def finish(self) -> Iterator[None]:
-        if self.session is not None and self.output is not None:
-            self._write(self.session.finish())
-            self._copy()
-            self.session.close()
-            self.output.finish()
-            self.output = None
-        return iter(())
+    def flush(self, segment: Segment) -> None:
+        assert self.session is not None
+        self._write(segment, self.session.finish())
+        self._end_session()
 
     def close(self) -> None:
-        session, self.session = getattr(self, "session", None), None
-        if session is not None:
-            session.close()
-        self.early, self.stream, self.media = [], None, None
+        self._end_session()
         super().close()
 
-    def _write(self, coded: Iterable[Coded]) -> None:
-        assert self.output is not None
+    def _end_session(self) -> None:
+        session, self.session = getattr(self, "session", None), None
+        self.stream = None
+        if session is not None:
+            session.close()
+
+    def _write(self, segment: Segment, coded: Iterable[Coded]) -> None:
+        assert self.video is not None
         for one in self._blamed(lambda: list(coded)):
             if self.stream is None:
-                self._start(one)
-            assert self.stream is not None
-            assert self.video is not None
-            pts, after = self.times.pop(one.index), self.times.get(one.index + 1)
-            last = round((self.media.last_length or 0) / self.video.time_base)
-            length = last if after is None else after - pts
-            self.output.write(self.stream.packet(one.data, pts, one.key, length))
-
-    def _start(self, first: Coded) -> None:
-        """Give the output its streams, the pictures' first."""
-        assert self.output is not None
-        assert self.video is not None
-        made = Elementary(self.output.container, self.config.codec, first.data, self.video)
-        self.context.report("codec", f"{self.config.codec} {made.profile}".strip())
-        self.output.carry(self.media, self.config.audio == "copy")
-        self.stream = made
-
-    def _copy(self) -> None:
-        if self.stream is not None and self.output is not None:
-            self.output.copy(self.early)
-            self.early = []
+                self.stream = Elementary(segment.container, self.config.codec, one.data, self.video)
+                self.context.report("codec", f"{self.config.codec} {self.stream.profile}".strip())
+            segment.write(self.stream.packet(one.data, self.times.popleft(), one.key))
 
     def _blamed(self, call: Any) -> Any:
         """The answer of ``call``; the machine's faults say whose they are and what to do."""

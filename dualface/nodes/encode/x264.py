@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Literal
 
 import av
 import numpy as np
-from av.codec.context import Flags
 
 from dualface.graph.node import Context, Needs
 from dualface.graph.registry import node
@@ -17,6 +14,8 @@ from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
 from dualface.nodes.buffers import Pixels
 from dualface.nodes.decode.color import MATRIX, PRIMARIES, RANGE, TRANSFER, number
 from dualface.nodes.decode.pixels import upright
+from dualface.nodes.encode.mux import USUAL_RATE
+from dualface.nodes.encode.segments import Segment
 from dualface.nodes.encode.written import Written, WrittenConfig
 
 Preset = Literal[
@@ -57,50 +56,34 @@ class X264(Written[X264Config]):
     def open(self, context: Context) -> None:
         super().open(context)
         self.encoder: Any = None
-        self.media: Any = None
-        self.waiting: Any = None  # the picture before, until it is known how long it is shown
 
     def process(self, frames: Frames[NV12, Cpu], source: Source) -> None:
-        assert self.output is not None
+        segment = self.take(frames.video, source)
         if self.encoder is None:
-            self._start(frames, source)
-        self.output.copy(source.packets)
+            self.encoder = self._encoder(segment, frames)
         for picture, pts in zip(frames.data, frames.pts.tolist(), strict=True):
-            if self.waiting is not None:
-                self._encode(pts - self.waiting.pts)
-            self.waiting = as_frame(upright(picture, frames.video.rotation))
-            self.waiting.pts, self.waiting.time_base = pts, self.time_base
+            frame = as_frame(upright(picture, frames.video.rotation))
+            frame.pts, frame.time_base = pts, frames.video.time_base
+            segment.write(self.encoder.encode(frame))
 
-    def finish(self) -> Iterator[None]:
-        if self.output is not None and self.encoder is not None:
-            self._encode(round((self.media.last_length or 0) / self.time_base))
-            self.output.write(self.encoder.encode(None))
-            self.output.finish()
-            self.output = None
-        return iter(())
+    def flush(self, segment: Segment) -> None:
+        segment.write(self.encoder.encode(None))
+        self.encoder = None
 
     def close(self) -> None:
-        self.encoder = self.waiting = self.media = None
+        self.encoder = None
         super().close()
 
-    def _encode(self, length: int) -> None:
-        """Encode the picture that waits, which is shown for ``length`` (0: nobody knows)."""
-        assert self.output is not None
-        self.waiting.duration = length
-        self.output.write(self.encoder.encode(self.waiting))
-
-    def _start(self, frames: Frames[NV12, Cpu], source: Source) -> None:
-        assert self.output is not None
-        video, config = frames.video, self.config
+    def _encoder(self, segment: Segment, frames: Frames[NV12, Cpu]) -> Any:
+        video = frames.video
         rows, width = frames.data.shape[1:]
         height = rows * 2 // 3
         if video.rotation in (90, 270):
             width, height = height, width
-        self.time_base, self.media = video.time_base, source.media
-        stream = self.output.container.add_stream(
+        stream = segment.container.add_stream(
             "libx264",
-            rate=video.frame_rate or Fraction(30),
-            options=options(config),
+            rate=video.frame_rate or USUAL_RATE,
+            options=options(self.config),
             width=width,
             height=height,
             time_base=video.time_base,
@@ -112,10 +95,7 @@ class X264(Written[X264Config]):
         # the other stages, gained nothing.
         stream.codec_context.thread_count = max(1, self.context.threads)
         stream.codec_context.thread_type = "FRAME"
-        stream.codec_context.flags |= Flags.frame_duration
-        stream.disposition = av.stream.Disposition.default
-        self.encoder = stream
-        self.output.carry(source.media, config.audio == "copy")
+        return stream
 
 
 def options(config: X264Config) -> dict[str, str]:
