@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import av
 import numpy as np
 
 from dualface.graph.errors import InputError
-from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.node import Context, Event, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
-from dualface.graph.types import NV12, Cpu, Frames, Memory, Source
+from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
 from dualface.nodes.buffers import FramePool, Pixels
 from dualface.nodes.clock import clock
 from dualface.nodes.decode.color import HDR
 from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.pixels import ToNv12
 from dualface.nodes.decode.probe import UNDECODABLE, duration, orientation, video_of, video_stream
+from dualface.nodes.decode.resume import CHANGED, NOWHERE, Keys, Place, checksum, pack, unpack
 from dualface.nodes.decode.shape import Fitted, Shape, Shapes
 from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
@@ -44,28 +47,39 @@ class PyavDecode(Node[PyavConfig]):
     def needs(config: Any, memory: Memory) -> Needs:
         return Needs(threads=1.0)
 
+    @staticmethod
+    def state(config: Any) -> State:
+        return Unbounded()
+
     def open(self, context: Context) -> None:
         self.context = context
         self.media: Media | None = None
         self.name = context.job.input
-        container = open_input(self.name, context.job.protocols)
+        self._open_input()
+        self.ahead: Any = None
+        self.others: dict[Shape, Fitted] = {}
+        self.total = 0
+        self.shown: tuple[int | None, int | None] = None, None  # pts of the last two pictures
+        self.sum = 0  # of the last picture
+        self.known = 0  # packets of which all there is to tell has been told
+        self.damaged = 0
+        self.corrupt: deque[bool] = deque(maxlen=4)  # of the last pictures
+        self.frames: Iterator[Any] = self._frames()
+
+    def _open_input(self) -> None:
+        container = open_input(self.name, self.context.job.protocols)
         try:
             self.stream = video_stream(container, self.name)
             self.media = Media(container, self.stream)
         except BaseException:
             container.close()
             raise
-        self.stream.codec_context.thread_count = max(1, context.threads)
+        self.stream.codec_context.thread_count = max(1, self.context.threads)
         self.stream.codec_context.thread_type = "AUTO"
         self.expected = duration(container, self.stream)
         self.begin = max(0, container.start_time or 0) / av.time_base
         self.packets: list[Any] = []
-        self.ahead: Any = None
-        self.others: dict[Shape, Fitted] = {}
-        self.total = 0
-        self.damaged = 0
-        self.corrupt: deque[bool] = deque(maxlen=4)  # of the last pictures
-        self.frames = self._frames(self.media)
+        self.keys, self.read = Keys(), 0  # packets of the video so far, the empty last one included
 
     def process(self) -> Decoded[NV12, Cpu] | None:
         frame = self.ahead if self.ahead is not None else next(self.frames, None)
@@ -81,9 +95,10 @@ class PyavDecode(Node[PyavConfig]):
         while frame is not None and n < self.context.batch:
             pts[n] = self.timeline.place(frame.pts, frame.dts)
             self._write(frame, data[n])
+            self.shown = self.shown[1], frame.pts
             n += 1
             frame = next(self.frames, None)
-        self.ahead = frame
+        self.ahead, self.sum = frame, checksum(data[n - 1])
         first, self.total = self.total, self.total + n
         packets = tuple(self.packets)
         self.packets.clear()
@@ -98,27 +113,106 @@ class PyavDecode(Node[PyavConfig]):
         self.packets, self.ahead, self.media = [], None, None
         self.stream = None
 
-    def _frames(self, media: Media) -> Iterator[Any]:
-        """Pictures in order; packets of other streams are put aside on the way."""
+    def snapshot(self) -> Snapshot:
+        if not self.total:
+            return {}
+        before, last = (NOWHERE if pts is None else pts for pts in self.shown)
+        start = self.keys.before(before) if NOWHERE < before < last else 0
+        ended = self.ahead is None
+        place = Place(self.total, self.read, start, before, last, self.sum, ended)
+        others = [shape.numbers() for shape in self.others]
+        return {
+            **pack(self.video),
+            **self.timeline.snapshot(),
+            **self.shapes.snapshot(),
+            "place": place.array(),
+            "others": np.array(others, np.int64).reshape(-1, 5),
+            "damaged": np.array([self.damaged, *self.corrupt], np.int64),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        if not snapshot:
+            return
+        self._settle(unpack(snapshot))
+        self.timeline.restore(snapshot)
+        self.shapes.restore(snapshot)
+        for numbers in snapshot["others"].tolist():
+            self._fitted(Shape.of(numbers))
+        self.damaged, *corrupt = snapshot["damaged"].tolist()
+        self.corrupt.extend(map(bool, corrupt))
+        place = Place.read(snapshot["place"])
+        self.total, self.known, self.sum = place.pictures, place.packets, place.sum
+        before, last = (None if pts == NOWHERE else pts for pts in (place.before, place.last))
+        self.shown = before, last
+        self.frames = self._again(place)
+
+    def _again(self, place: Place) -> Iterator[Any]:
+        """The pictures after those that were given."""
+        if place.ended:
+            yield from self._frames(sys.maxsize)
+            return
+        if place.start:
+            before, frames = NOWHERE, self._frames(place.start)
+            for frame in frames:
+                alike = (before, frame.pts) == (place.before, place.last)
+                if alike and self._sum(frame) == place.sum:
+                    del frame
+                    yield from frames
+                    return
+                if self.read > place.packets:
+                    break
+                before = frame.pts
+            frames.close()
+            if self.context.stopping():
+                return
+            self._open_input()
+            self.shapes.watch(self.stream)
+        frames = self._frames()
+        came = sum(1 for _ in islice(frames, place.pictures))
+        if came < place.pictures and not self.context.stopping():
+            raise InputError(f"{self.name}: {CHANGED}")
+        yield from frames
+
+    def _frames(self, start: int = 0) -> Generator[Any, None, None]:
+        """Pictures in order; packets of other streams are put aside on the way. Packets of the video
+        before number ``start`` are not decoded."""
+        assert self.media is not None
         try:
-            for packet in media.read(self.stream, self.packets):
+            for packet in self.media.read(self.stream, self.packets):
                 if self.context.stopping():
                     return
-                yield from self._decode(packet)
+                self._count(packet)
+                if self.read >= start:
+                    yield from self._decode(packet)
         except av.error.FFmpegError as error:
+            self._count(None)
             why = f"the file is damaged there ({error.strerror})"
-            self._emit("warning", f"reading stopped at {self._now()}: {why}")
-            yield from self._decode(None)
+            if self.read > self.known:
+                self._emit("warning", f"reading stopped at {self._now()}: {why}")
+            if self.read >= start:
+                yield from self._decode(None)
+
+    def _count(self, packet: Any) -> None:
+        self.read += 1
+        if self.read <= self.known:
+            self.packets.clear()  # given before
+        if packet is not None and packet.is_keyframe and packet.pts is not None:
+            self.keys.note(self.read, packet.pts)
+
+    def _sum(self, frame: Any) -> int:
+        """The checksum of a picture that has the shape of the last one given."""
+        (target,), shape = self.pool.take(1), self.shapes.last
+        (self.convert if shape == self.shapes.first else self._fitted(shape)).write(frame, target)
+        return checksum(target)
 
     def _decode(self, packet: Any) -> list[Any]:
         try:
             frames = packet.decode() if packet is not None else self.stream.codec_context.decode(None)
         except av.error.FFmpegError as error:
-            if isinstance(error, av.error.EOFError):
-                return []
-            self._damage(error.strerror or "invalid data")
+            if self.read > self.known and not isinstance(error, av.error.EOFError):
+                self._damage(error.strerror or "invalid data")
             return []
-        for frame in frames:
+        for frame in frames if self.read > self.known else ():
             self.corrupt.append(frame.is_corrupt)
             if frame.is_corrupt:
                 self._damage("parts of a picture are missing")
@@ -133,11 +227,7 @@ class PyavDecode(Node[PyavConfig]):
 
     def _begin(self, frame: Any) -> None:
         """Settle what stays the same, and tell what the user should know about the source."""
-        self.video = video_of(self.stream, frame)
-        self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
-        self.convert = ToNv12(self.video, max(1, self.context.threads))
-        self.shapes = Shapes(self.video, self.stream)
-        self.pool = FramePool(self.convert.even_height, self.convert.even_width, self.context.batch)
+        self._settle(video_of(self.stream, frame))
         _, left_out = orientation(frame)
         if left_out:
             done = f"it is turned by {self.video.rotation} degrees only"
@@ -155,19 +245,29 @@ class PyavDecode(Node[PyavConfig]):
             combs = "it is not deinterlaced, so fast movement may show combs"
             self._emit("notice", f"the video is interlaced; {combs}")
 
+    def _settle(self, video: Video) -> None:
+        self.video = video
+        self.timeline = Timeline(video.time_base, video.frame_rate)
+        self.convert = ToNv12(video, max(1, self.context.threads))
+        self.shapes = Shapes(video, self.stream)
+        self.pool = FramePool(self.convert.even_height, self.convert.even_width, self.context.batch)
+
     def _write(self, frame: Any, target: Pixels) -> None:
         before, shape = self.shapes.last, self.shapes.of(frame)
         if shape == self.shapes.first:
             self.convert.write(frame, target)
             return
         if shape not in self.others:
-            fitted = Fitted(shape, self.video, max(1, self.context.threads))
-            self.others[shape] = fitted
-            done = f"fitted into the first size{' with bars' if fitted.bars else ''}"
+            done = f"fitted into the first size{' with bars' if self._fitted(shape).bars else ''}"
             self._emit(
                 "notice", f"at {self._now()} the pictures change from {before} to {shape}; they are {done}"
             )
-        self.others[shape].write(frame, target)
+        self._fitted(shape).write(frame, target)
+
+    def _fitted(self, shape: Shape) -> Fitted:
+        if shape not in self.others:
+            self.others[shape] = Fitted(shape, self.video, max(1, self.context.threads))
+        return self.others[shape]
 
     def _end(self) -> None:
         assert self.media is not None
