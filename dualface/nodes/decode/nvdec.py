@@ -10,6 +10,7 @@ one that does not decode takes no other's time.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ import numpy as np
 
 from dualface.graph.errors import DeviceError, InputError
 from dualface.graph.job import Job
-from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.node import Context, Event, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
 from dualface.hw.cuda import context_of, stream_of
@@ -29,6 +30,7 @@ from dualface.kernels import kernel
 from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.feed import feed
 from dualface.nodes.decode.probe import UNDECODABLE, duration, video_stream
+from dualface.nodes.decode.resume import CHANGED, NOWHERE, CatchUp, Keys, Place
 from dualface.nodes.decode.source import open_input
 from dualface.nodes.decode.streams import Media
 from dualface.nodes.decode.timeline import Timeline
@@ -64,6 +66,10 @@ class Nvdec(Node[NvdecConfig]):
         )
 
     @staticmethod
+    def state(config: Any) -> State:
+        return Unbounded()
+
+    @staticmethod
     def check(config: Any, job: Job) -> tuple[str, ...]:
         if job.codec in CODECS and job.pixel_format in FORMATS:
             return ()
@@ -82,8 +88,23 @@ class Nvdec(Node[NvdecConfig]):
         self.width, self.height = (v + v % 2 for v in (self.video.width, self.video.height))
         self.media: Media | None = None
         self.pool: DevicePool | None = None
-        name = context.job.input
-        container = open_input(name, context.job.protocols)
+        self.known, self.lost = 0, 0  # packets of which all is told; pictures lost before a restart
+        self._start()
+        self.decoder, self.own = self._decoder()
+        self._narrow = kernel(Path(__file__).with_name("nvdec.cu"), "narrow", self.device.gpu)
+        buffers = context.held + AHEAD
+        self.pool = DevicePool(self.device, self.height, self.width, context.batch, buffers, self.own)
+        context.count("vram_mb", self.pool.total_mb)
+        self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
+        self.total = 0
+        self.shown = NOWHERE, NOWHERE  # pts of the last two pictures
+        self.given: Snapshot = {}
+
+    def _start(self, start: int = 0, catch_up: CatchUp | None = None) -> None:
+        """Open the input, whose packets are decoded from number ``start`` on."""
+        self.catch_up = catch_up
+        name = self.context.job.input
+        container = open_input(name, self.context.job.protocols)
         try:
             self.stream = video_stream(container, name)
             self.media = Media(container, self.stream)
@@ -91,20 +112,16 @@ class Nvdec(Node[NvdecConfig]):
         except BaseException:
             container.close()
             raise
-        self.decoder, self.own = self._decoder()
-        self._narrow = kernel(Path(__file__).with_name("nvdec.cu"), "narrow", self.device.gpu)
-        buffers = context.held + AHEAD
-        self.pool = DevicePool(self.device, self.height, self.width, context.batch, buffers, self.own)
-        context.count("vram_mb", self.pool.total_mb)
-        self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
         self.packets: list[Any] = []
-        self.total = self.newest = 0
+        self.keys, self.read = Keys(), 0  # packets of the video so far, the empty last one included
+        self.newest = 0
         self.fed: Counter[int] = Counter()  # pts of pictures that have not come out
         self.came: deque[int] = deque(maxlen=32)  # and of the last that have
-        self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
+        # Whole batches, with the timeline behind each and the pts of its last two pictures.
+        self.ready: deque[tuple[Any, list[int], Snapshot, tuple[int, int]]] = deque()
         self.batch: Any = None
         self.filled: list[int] = []  # pts of the pictures in `batch`
-        self.coded = feed(self.stream, self._packets(self.media))
+        self.coded = feed(self.stream, self._packets(self.media, start))
         self.ended = False
 
     def process(self) -> Decoded[NV12, Cuda] | None:
@@ -116,7 +133,7 @@ class Nvdec(Node[NvdecConfig]):
             if self.total == 0:
                 raise InputError(f"{self.context.job.input}: {UNDECODABLE}")
             return None
-        data, pts = self.ready.popleft()
+        data, pts, self.given, self.shown = self.ready.popleft()
         first, self.total = self.total, self.total + len(pts)
         packets = tuple(self.packets)
         self.packets.clear()
@@ -136,14 +153,17 @@ class Nvdec(Node[NvdecConfig]):
     def _decoder(self) -> tuple[Any, Any]:
         """A decoder and its stream: those of the slot's last job where its video was of the same kind,
         which saves what a new session takes."""
-        name, spare = self.context.job.input, self.device.spare.pop(SPARE, None)
+        spare = self.device.spare.pop(SPARE, None)
         if spare is not None and spare[0] == self._like():
             return spare[1], spare[2]
         del spare  # its session ends before a new one begins
         primary = context_of(self.device.gpu)
         own = self.cuda.Stream(non_blocking=True)
+        return self._session(primary, own), own
+
+    def _session(self, primary: int, own: Any) -> Any:
         try:
-            decoder = self.nvc.CreateDecoder(
+            return self.nvc.CreateDecoder(
                 gpuid=self.device.gpu,
                 codec=getattr(self.nvc.cudaVideoCodec, CODECS[self._like()[0]]),
                 cudacontext=primary,
@@ -151,8 +171,8 @@ class Nvdec(Node[NvdecConfig]):
                 usedevicememory=True,
             )
         except Exception as error:  # PyNvVideoCodec's own classes
+            name = self.context.job.input
             raise DeviceError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
-        return decoder, own
 
     def _like(self) -> tuple[str, str, int, int]:
         """What a decoder is made for."""
@@ -161,6 +181,8 @@ class Nvdec(Node[NvdecConfig]):
 
     def _advance(self) -> None:
         """Decode the next picture, or what is left at the end."""
+        if self.catch_up is not None and self.catch_up.missed(self.read):
+            self._from_the_first()
         coded = next(self.coded, None)
         packet = self.nvc.PacketData()
         if coded is not None:
@@ -177,12 +199,52 @@ class Nvdec(Node[NvdecConfig]):
             raise DeviceError(f"{name}: NVDEC cannot decode this ({_first_line(error)})") from error
         self._keep(surfaces)
         if coded is None and not surfaces:
-            self.ended = True
-            self._close_batch()
-            if lost := self.fed.total():
-                self.context.count("damaged", lost)
-                self._emit("warning", f"{lost} pictures did not decode")
-            self._tell_end()
+            self._finish()
+
+    def _finish(self) -> None:
+        stopping = self.context.stopping()
+        if self.catch_up is not None and not stopping:
+            if not self.catch_up.start:
+                raise InputError(f"{self.context.job.input}: {CHANGED}")
+            self._from_the_first()
+            return
+        self.ended = True
+        self._close_batch()
+        if self.read <= self.known and not stopping:
+            return
+        if lost := self.lost + self.fed.total():
+            self.context.count("damaged", lost)
+            self._emit("warning", f"{lost} pictures did not decode")
+        self._tell_end()
+
+    def _from_the_first(self) -> None:
+        """Decode everything again, up to the last picture that was given."""
+        assert self.catch_up is not None
+        place, self.decoder = self.catch_up.place, None  # its session ends before a new one begins
+        self._start(catch_up=CatchUp(place, 0))
+        self.decoder = self._session(context_of(self.device.gpu), self.own)
+
+    def snapshot(self) -> Snapshot:
+        if not self.total:
+            return {}
+        before, last = self.shown
+        start = self.keys.before(before) if NOWHERE < before < last else 0
+        place = Place(self.total, self.read, start, before, last, 0, self.ended and not self.ready)
+        lost = self.lost + sum(count for pts, count in self.fed.items() if pts <= last)
+        return {**self.given, "place": place.array(), "lost": np.array(lost, np.int64)}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        if not snapshot:
+            return
+        place = Place.read(snapshot["place"])
+        self.given, self.shown = {"timeline": snapshot["timeline"]}, (place.before, place.last)
+        self.timeline.restore(snapshot)
+        self.total, self.known = place.pictures, place.packets
+        if place.ended:
+            self._start(sys.maxsize)
+        else:
+            self._start(place.start, CatchUp(place, place.start))
+            self.lost = int(snapshot["lost"]) if place.start else 0  # else they are lost once more
 
     def _tell_end(self) -> None:
         assert self.media is not None
@@ -199,18 +261,29 @@ class Nvdec(Node[NvdecConfig]):
             pts = surface.timestamp - LATER
             if pts not in self.fed and pts in self.came:
                 continue  # made up by the decoder in place of one that was lost
-            if self.batch is None:
-                assert self.pool is not None
-                self.batch = self.pool.take(self.context.batch)
-            self._copy(surface, self.batch[len(self.filled)])
             self.came.append(pts)
             if pts in self.fed:
                 self.fed[pts] -= 1
                 if not self.fed[pts]:
                     del self.fed[pts]
+            if self.catch_up is not None:
+                self._catch_up(self.catch_up, pts)
+                continue
+            if self.batch is None:
+                assert self.pool is not None
+                self.batch = self.pool.take(self.context.batch)
+            self._copy(surface, self.batch[len(self.filled)])
             self.filled.append(self.timeline.place(pts))
             if len(self.filled) == self.context.batch:
                 self._close_batch()
+
+    def _catch_up(self, catch_up: CatchUp, pts: int) -> None:
+        """Pass over a picture that was given before."""
+        if not catch_up.reached(pts):
+            return
+        self.catch_up = None
+        if catch_up.start:  # those before it that did not come were counted, or look at what was left out
+            self.fed = Counter({later: count for later, count in self.fed.items() if later > pts})
 
     def _copy(self, surface: Any, out: Any) -> None:
         (rows, width), high = surface.shape[:2], self.video.height
@@ -244,18 +317,29 @@ class Nvdec(Node[NvdecConfig]):
             written = self.cuda.Event(disable_timing=True)
             written.record(self.own)
             stream_of(self.device).wait_event(written)
-            self.ready.append((self.batch, self.filled))
+            shown = (NOWHERE, *self.came)[-2], self.came[-1]
+            self.ready.append((self.batch, self.filled, self.timeline.snapshot(), shown))
         self.batch, self.filled = None, []
 
-    def _packets(self, media: Media) -> Iterator[Any]:
+    def _packets(self, media: Media, start: int) -> Iterator[Any]:
         try:
             for packet in media.read(self.stream, self.packets):
                 if self.context.stopping():
                     return
-                if packet.size:
+                self._count(packet)
+                if packet.size and self.read >= start:
                     yield packet
         except av.error.FFmpegError as error:
-            self._emit("warning", f"reading stopped: the file is damaged there ({error.strerror})")
+            self._count(None)
+            if self.read > self.known:
+                self._emit("warning", f"reading stopped: the file is damaged there ({error.strerror})")
+
+    def _count(self, packet: Any) -> None:
+        self.read += 1
+        if self.read <= self.known:
+            self.packets.clear()  # given before
+        if packet is not None and packet.is_keyframe and packet.pts is not None:
+            self.keys.note(self.read, packet.pts)
 
     def _emit(self, kind: str, message: str) -> None:
         self.context.emit(Event(kind, message, self.context.name, self.total))

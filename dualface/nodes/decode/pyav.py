@@ -122,7 +122,7 @@ class PyavDecode(Node[PyavConfig]):
         place = Place(self.total, self.read, start, before, last, self.sum, ended)
         others = [shape.numbers() for shape in self.others]
         return {
-            **pack(self.video),
+            **self.packed,
             **self.timeline.snapshot(),
             **self.shapes.snapshot(),
             "place": place.array(),
@@ -246,7 +246,7 @@ class PyavDecode(Node[PyavConfig]):
             self._emit("notice", f"the video is interlaced; {combs}")
 
     def _settle(self, video: Video) -> None:
-        self.video = video
+        self.video, self.packed = video, pack(video)
         self.timeline = Timeline(video.time_base, video.frame_rate)
         self.convert = ToNv12(video, max(1, self.context.threads))
         self.shapes = Shapes(video, self.stream)

@@ -82,6 +82,26 @@ class Place:
         return Place(pictures, packets, start, before, last, added, bool(ended))
 
 
+class CatchUp:
+    """Waits for the last picture that was given to come again, told by its pts alone; from the first
+    packet on, by counting."""
+
+    def __init__(self, place: Place, start: int) -> None:
+        self.place, self.start, self._came, self._before = place, start, 0, NOWHERE
+
+    def reached(self, pts: int) -> bool:
+        """Takes the next picture's pts; whether it is the one."""
+        before, self._before = self._before, pts
+        self._came += 1
+        if not self.start:
+            return self._came == self.place.pictures
+        return (before, pts) == (self.place.before, self.place.last)
+
+    def missed(self, packets: int) -> bool:
+        """Whether it would have come by the time that so many ``packets`` are read."""
+        return self.start > 0 and packets > self.place.packets
+
+
 def checksum(picture: Pixels) -> int:
     """A number that tells pictures ``[H*3/2, W]`` apart, at the speed of memory.
 
