@@ -23,6 +23,7 @@ from dualface.nodes.buffers import Pixels
 CHANGED = "it has fewer pictures than when this job began; was it changed? Start without resume=true"
 KEPT = 512  # key pictures kept in mind: more than a decoder holds where every picture is one
 MARGIN = 2  # key pictures to go back: behind the nearest, pictures may still look at those before it
+DELAY = 64  # packets by which one decoder may be later than another
 NOWHERE = -(1 << 63)  # FFmpeg's own number for no timestamp
 ROW = 1024  # numbers of 64 bits that `checksum` adds up as a vector
 
@@ -59,9 +60,9 @@ class Place:
     """How far a film was given.
 
     ``pictures`` that were given, with the pts of the last two (`NOWHERE` where unknown) and the last
-    one's `checksum`; ``packets`` of the video that were read for it and for the one after it, FFmpeg's
-    empty last one included, and the one to ``start`` decoding with (0: the first). All other packets
-    that were read until then were given too. ``ended``: nothing is left to give.
+    one's `checksum` (0 where unknown); ``packets`` of the video that were read for it and for the one
+    after it, FFmpeg's empty last one included, and the one to ``start`` decoding with (0: the first).
+    All other packets that were read until then were given too. ``ended``: nothing is left to give.
     """
 
     pictures: int
@@ -71,6 +72,13 @@ class Place:
     last: int
     sum: int
     ended: bool
+
+    @staticmethod
+    def of(pictures: int, reader: Any, shown: tuple[int, int], added: int, ended: bool) -> Place:
+        """The place that a ``reader`` has come to; ``shown`` are the pts of the last two pictures."""
+        before, last = shown
+        start = reader.keys.before(before) if NOWHERE < before < last else 0
+        return Place(pictures, reader.count, start, before, last, added, ended)
 
     def array(self) -> Any:
         """As int64; `read` takes it back."""
@@ -83,23 +91,23 @@ class Place:
 
 
 class CatchUp:
-    """Waits for the last picture that was given to come again, told by its pts alone; from the first
-    packet on, by counting."""
+    """Waits for the last picture that was given to come again, from the packet ``place.start`` on,
+    where it is told by its time; or from the first one (``counting``)."""
 
-    def __init__(self, place: Place, start: int) -> None:
-        self.place, self.start, self._came, self._before = place, start, 0, NOWHERE
+    def __init__(self, place: Place, *, counting: bool = False) -> None:
+        self.place, self.counting, self._came, self._before = place, counting, 0, NOWHERE
 
     def reached(self, pts: int) -> bool:
         """Takes the next picture's pts; whether it is the one."""
         before, self._before = self._before, pts
         self._came += 1
-        if not self.start:
+        if self.counting:
             return self._came == self.place.pictures
         return (before, pts) == (self.place.before, self.place.last)
 
     def missed(self, packets: int) -> bool:
         """Whether it would have come by the time that so many ``packets`` are read."""
-        return self.start > 0 and packets > self.place.packets
+        return not self.counting and packets > self.place.packets + DELAY
 
 
 def checksum(picture: Pixels) -> int:
