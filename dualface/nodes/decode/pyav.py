@@ -61,6 +61,7 @@ class PyavDecode(Node[PyavConfig]):
         self.total = 0
         self.shown = NOWHERE, NOWHERE  # pts of the last two pictures
         self.sum = 0  # of the last picture
+        self.searching = False  # for the last picture that was given before; nothing is told meanwhile
         self.damaged = 0
         self.corrupt: deque[bool] = deque(maxlen=4)  # of the last pictures
         self.frames: Iterator[Any] = self._frames()
@@ -140,15 +141,18 @@ class PyavDecode(Node[PyavConfig]):
         assert self.reader is not None
         if place.start:
             catch_up, frames = CatchUp(place), self._frames(place.start)
+            self.searching = True
             for frame in frames:
                 came = catch_up.reached(NOWHERE if frame.pts is None else frame.pts)
                 if came and place.sum in (0, self._sum(frame)):
                     del frame
+                    self.searching = False
                     yield from frames
                     return
                 if catch_up.missed(self.reader.count):
                     break
             frames.close()
+            self.searching = False
             if self.context.stopping():
                 return
             self._open_input(place.packets)
@@ -166,7 +170,7 @@ class PyavDecode(Node[PyavConfig]):
         for packet in reader.read(start):
             if self.context.stopping():
                 return
-            if packet is None and reader.news:
+            if packet is None and self._new(reader):
                 why = f"the file is damaged there ({reader.damage})"
                 self._emit("warning", f"reading stopped at {self._now()}: {why}")
             yield from self._decode(reader, packet)
@@ -181,14 +185,17 @@ class PyavDecode(Node[PyavConfig]):
         try:
             frames = packet.decode() if packet is not None else reader.stream.codec_context.decode(None)
         except av.error.FFmpegError as error:
-            if reader.news and not isinstance(error, av.error.EOFError):
+            if self._new(reader) and not isinstance(error, av.error.EOFError):
                 self._damage(error.strerror or "invalid data")
             return []
-        for frame in frames if reader.news else ():
+        for frame in frames if self._new(reader) else ():
             self.corrupt.append(frame.is_corrupt)
             if frame.is_corrupt:
                 self._damage("parts of a picture are missing")
         return list(frames)
+
+    def _new(self, reader: Reader) -> bool:
+        return reader.news and not self.searching
 
     def _damage(self, reason: str) -> None:
         self.damaged += 1
