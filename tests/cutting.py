@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,9 @@ def cut_everywhere(
     below 0) as if nothing had been. ``opened`` gives an open node, its events and its figures."""
     whole = run(*opened())
     last = len(whole.snapshots) - 1
-    chosen = range(last + 1) if places is None else sorted({max(0, min(p % (last + 1), last)) for p in places})
+    chosen = (
+        range(last + 1) if places is None else sorted({max(0, min(p % (last + 1), last)) for p in places})
+    )
     for place in chosen:
         node, events, figures = opened()
         already = dict(figures)
@@ -79,5 +81,7 @@ def cut_everywhere(
         again = run(node, events, figures)
         counted = {k: v - already.get(k, 0) for k, v in figures.items()}
         rising = {name: value for name, value in counted.items() if value}
-        assert (again.batches, again.packets, again.events, rising) == whole.after(place), f"from {place} on"
+        found = again.batches, again.packets, again.events, rising
+        for ours, theirs in zip(found, whole.after(place), strict=True):
+            assert ours == theirs, f"from {place} on"
     return whole

@@ -86,7 +86,7 @@ class Nvdec(Node[NvdecConfig]):
         self.video = context.job.video
         self.width, self.height = (v + v % 2 for v in (self.video.width, self.video.height))
         self.pool: DevicePool | None = None
-        self.lost = 0  # pictures that did not come, before a restart
+        self.lost, self.told = 0, False  # pictures that did not come before a restart; the end was told then
         self._start()
         self.decoder, self.own = self._decoder()
         self.copy = Copy(context.job, self.device.gpu, self.nvc.Pixel_Format.P016, self.own)
@@ -186,9 +186,9 @@ class Nvdec(Node[NvdecConfig]):
             raise DeviceError(f"{name}: NVDEC cannot decode this ({_first_line(error)})") from error
         self._keep(surfaces)
         if coded is None and not surfaces:
-            self._finish(self.reader)
+            self._end(self.reader)
 
-    def _finish(self, reader: Reader) -> None:
+    def _end(self, reader: Reader) -> None:
         if self.catch_up is not None and not self.context.stopping():
             if self.catch_up.counting:
                 raise InputError(f"{self.context.job.input}: {CHANGED}")
@@ -196,7 +196,7 @@ class Nvdec(Node[NvdecConfig]):
             return
         self.ended = True
         self._close_batch()
-        if not reader.news:
+        if self.told:
             return
         if lost := self.lost + self.fed.total():
             self.context.count("damaged", lost)
@@ -215,7 +215,7 @@ class Nvdec(Node[NvdecConfig]):
         ended = self.ended and not self.ready
         place = Place.of(self.total, self.reader, self.shown, 0, ended)
         lost = self.lost + sum(count for pts, count in self.fed.items() if pts <= place.last)
-        return {**self.given, "place": place.array(), "lost": np.array(lost, np.int64)}
+        return {**self.given, "place": place.array(), "lost": np.array([lost, self.ended], np.int64)}
 
     def restore(self, snapshot: Snapshot) -> None:
         if not snapshot:
@@ -224,11 +224,12 @@ class Nvdec(Node[NvdecConfig]):
         self.given, self.shown = {"timeline": snapshot["timeline"]}, (place.before, place.last)
         self.timeline.restore(snapshot)
         self.total = place.pictures
+        lost, self.told = snapshot["lost"].tolist() if "lost" in snapshot else (0, place.ended)
         if place.ended:
             self._start(place.packets, sys.maxsize)
         elif place.start:
             self._start(place.packets, place.start, CatchUp(place))
-            self.lost = int(snapshot.get("lost", 0))
+            self.lost = lost
         else:
             self._start(place.packets, catch_up=CatchUp(place, counting=True))
 
