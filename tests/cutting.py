@@ -65,16 +65,12 @@ def run(node: Node[Any], events: list[Event], figures: dict[str, float]) -> Give
 
 
 def cut_everywhere(
-    opened: Callable[[], tuple[Node[Any], list[Event], dict[str, float]]], places: Sequence[int] | None = None
+    opened: Callable[[], tuple[Node[Any], list[Event], dict[str, float]]], step: int = 1
 ) -> Given:
-    """Hold a source to going on from before each batch (or those at ``places``, from the end where
-    below 0) as if nothing had been. ``opened`` gives an open node, its events and its figures."""
+    """Hold a source to going on from before each batch (or each ``step``-th from the last one) as if
+    nothing had been. ``opened`` gives an open node, its events and its figures."""
     whole = run(*opened())
-    last = len(whole.snapshots) - 1
-    chosen = (
-        range(last + 1) if places is None else sorted({max(0, min(p % (last + 1), last)) for p in places})
-    )
-    for place in chosen:
+    for place in range(len(whole.batches), -1, -step):
         node, events, figures = opened()
         already = dict(figures)
         node.restore(whole.snapshots[place])

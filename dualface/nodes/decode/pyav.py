@@ -23,9 +23,10 @@ from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.pixels import ToNv12
 from dualface.nodes.decode.probe import UNDECODABLE, orientation, video_of
 from dualface.nodes.decode.reader import Reader
-from dualface.nodes.decode.resume import CHANGED, NOWHERE, CatchUp, Place, checksum, pack, unpack
+from dualface.nodes.decode.resume import CHANGED, NOWHERE, CatchUp, Place, checksum
 from dualface.nodes.decode.shape import Fitted, Shape, Shapes
 from dualface.nodes.decode.timeline import Timeline
+from dualface.nodes.packed import pack, unpack
 from dualface.nodes.roles import Decoded
 
 

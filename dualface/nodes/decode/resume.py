@@ -11,13 +11,10 @@ from __future__ import annotations
 import zlib
 from collections import deque
 from dataclasses import astuple, dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from dualface.graph.node import Snapshot
-from dualface.graph.types import Color, Video
 from dualface.nodes.buffers import Pixels
 
 CHANGED = "it has fewer pictures than when this job began; was it changed? Start without resume=true"
@@ -123,29 +120,3 @@ def checksum(picture: Pixels) -> int:
     whole = len(flat) // (8 * ROW) * 8 * ROW
     added = flat[:whole].view(np.uint64).reshape(-1, ROW).sum(axis=0, dtype=np.uint64)
     return zlib.crc32(flat[whole:].data, zlib.crc32(added.data))
-
-
-def pack(video: Video) -> Snapshot:
-    """A `Video` as plain arrays; `unpack` takes them back."""
-    rate = ratio(video.frame_rate)
-    numbers = [video.width, video.height, *ratio(video.time_base), *rate, video.rotation]
-    names = [name or "" for name in astuple(video.color)]
-    return {"video": np.array([*numbers, *ratio(video.pixel_aspect)], np.int64), "color": np.array(names)}
-
-
-def unpack(snapshot: Snapshot) -> Video:
-    width, height, *base, rate, a_second, rotation, wide, high = snapshot["video"].tolist()
-    return Video(
-        width, height, Fraction(*base), fraction(rate, a_second), rotation, Fraction(wide, high),
-        Color(*(name or None for name in snapshot["color"].tolist())),
-    )  # fmt: skip
-
-
-def ratio(value: Fraction | None) -> tuple[int, int]:
-    """Two whole numbers; 0 and 0 for ``None``."""
-    return (0, 0) if value is None else (value.numerator, value.denominator)
-
-
-def fraction(numerator: int, denominator: int) -> Fraction | None:
-    """What `ratio` was given."""
-    return Fraction(numerator, denominator) if denominator else None

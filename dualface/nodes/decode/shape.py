@@ -13,7 +13,7 @@ from dualface.graph.node import Snapshot
 from dualface.graph.types import Video
 from dualface.nodes.decode.pixels import Pixels, ToNv12, upright
 from dualface.nodes.decode.probe import orientation
-from dualface.nodes.decode.resume import fraction, ratio
+from dualface.nodes.packed import fraction, ratio
 
 
 @dataclass(frozen=True, slots=True)
