@@ -19,7 +19,7 @@ from dualface import zoo
 from dualface.conformance import Batch, breaches, check_node
 from dualface.conformance.running import Run
 from dualface.graph.job import Job
-from dualface.graph.node import Bounded, Needs, Node, NodeConfig, Unbounded
+from dualface.graph.node import Bounded, Context, Needs, Node, NodeConfig, Unbounded
 from dualface.graph.registry import installed
 from dualface.graph.types import NV12, Cpu, Cuts, F, Faces, Frames, Memory, Shots, Video
 
@@ -344,6 +344,46 @@ class Restarts(Sources):
     def restore(self, snapshot: Any) -> None: ...
 
 
+class Records(Node[Plain]):
+    """Writes down how bright pictures are."""
+
+    kind = "test/records"
+
+    @staticmethod
+    def writes(config: Any, job: Job) -> tuple[Path, ...]:
+        return (job.output.with_suffix(".txt"),)
+
+    def open(self, context: Context) -> None:
+        self.context, self.kept = context, context.workspace() / "kept.txt"
+        self.file = self.kept.open("a+")
+
+    def process(self, frames: Frames[NV12, Cpu]) -> None:
+        self.file.write(f"{frames.data.mean()}\n")
+
+    def finish(self) -> Iterator[Any]:
+        self.file.close()
+        (path,) = self.writes(self.config, self.context.job)
+        self.context.write_as(path).write_text(self.kept.read_text())
+        return iter(())
+
+    def close(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()
+
+    def snapshot(self) -> Any:
+        self.file.flush()
+        return {"size": np.array(self.kept.stat().st_size)}
+
+    def restore(self, snapshot: Any) -> None:
+        self.file.truncate(int(snapshot["size"]))
+
+
+class Repeats(Records):
+    """Keeps also what was written after its state was kept."""
+
+    def restore(self, snapshot: Any) -> None: ...
+
+
 class Leaks(Good):
     """Cannot be closed unless it was opened."""
 
@@ -446,7 +486,7 @@ def test_needs_are_finite(threads: float) -> None:
         Needs(threads=threads)
 
 
-@pytest.mark.parametrize("cls", [Good, Counts, Ahead, Sources])
+@pytest.mark.parametrize("cls", [Good, Counts, Ahead, Sources, Records])
 def test_a_good_node_passes(cls: type[Node[Any]]) -> None:
     check_node(cls)
 
@@ -465,6 +505,7 @@ def test_a_good_node_passes(cls: type[Node[Any]]) -> None:
         (Forgets, "it has a state but no snapshot() of it"),
         (Blank, "go on as before after restore(snapshot()) after 1 of 5 batches; its snapshot is empty"),
         (Owes, "it does not go on as before after restore(snapshot()) after 1 of 5 batches"),
+        (Repeats, "what it writes is something else after restore(snapshot()) after 2 of 5 batches"),
         (Restarts, "it does not go on as before after restore(snapshot()) after 2 batches"),
         (Aliases, "it goes on writing into snapshot()['counted'] after that was given"),
         (Scribbles, "it writes into the arrays that restore() is given"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,9 @@ class _Cut:
 
 
 def needs_snapshot(kind: Kind, config: NodeConfig) -> bool:
-    """Whether what a node answers may depend on what it was asked before."""
+    """Whether what a node answers or writes may depend on what it was asked before."""
+    if not kind.ports.outputs:
+        return True
     source, later = not kind.ports.inputs, kind.cls.lookahead(config) > 0
     return source or later or not isinstance(kind.cls.state(config), Stateless)
 
@@ -44,6 +48,9 @@ def cut_off(
 
     The state is kept before each batch and behind the last one, as a file would hold it.
     """
+    if not kind.ports.outputs:
+        yield from _written_on(kind, config, job, batches)
+        return
     if kind.cls.snapshot is Node.snapshot:
         yield "it has a state but no snapshot() of it: a job with it cannot go on where it was broken off"
         return
@@ -90,6 +97,43 @@ def _gone_on(
         yield f"it does not go on as before after restore(snapshot()) {after}{empty}"
     elif not same(before, stored):
         yield "it writes into the arrays that restore() is given"
+
+
+def _written_on(kind: Kind, config: NodeConfig, job: Job, batches: Sequence[Batch]) -> Iterator[str]:
+    """A node that writes: its files are those of a run that kept its state there and was not broken off."""
+    if kind.cls.snapshot is Node.snapshot:
+        return  # a job with it begins anew, and so do its files
+    for cut in sorted({len(batches) // 2, len(batches)}):
+        whole, again, broken = (_files(kind, config, job, batches, cut, b) for b in (False, False, True))
+        if whole == again and whole != broken:
+            where = f"after {cut} of {len(batches)} batches"
+            yield f"what it writes is something else after restore(snapshot()) {where}"
+
+
+def _files(
+    kind: Kind, config: NodeConfig, job: Job, batches: Sequence[Batch], cut: int, broken: bool
+) -> dict[str, bytes]:
+    """What is written where the state is kept before batch ``cut``, and the run perhaps broken off."""
+    with tempfile.TemporaryDirectory() as unfinished:
+        run = Run(kind, config, job, Path(unfinished))
+        try:
+            run.start()
+            for batch in batches[:cut]:
+                run.next(batch)
+            kept = _stored(run.node.snapshot())
+            if broken:
+                run.next(batches[cut] if cut < len(batches) else None)
+                run.close()
+                run = Run(kind, config, job, Path(unfinished))
+                run.start()
+                run.node.restore(kept)
+            for batch in batches[cut:]:
+                run.next(batch)
+            run.end()
+            run.node.close()
+            return run.files()
+        finally:
+            run.folder.cleanup()
 
 
 def _some(cuts: list[_Cut]) -> list[_Cut]:

@@ -15,17 +15,20 @@ from dualface.graph.registry import Kind
 
 
 class Run:
-    """A node running through batches, watched. ``breaches`` has what was seen."""
+    """A node running through batches, watched. ``breaches`` has what was seen. What it keeps for going
+    on with is in ``unfinished``, a folder of its own unless another's is given."""
 
-    def __init__(self, kind: Kind, config: NodeConfig, job: Job) -> None:
+    def __init__(self, kind: Kind, config: NodeConfig, job: Job, unfinished: Path | None = None) -> None:
         self.kind, self.config, self.job = kind, config, job
         self.node = kind.cls(config)
         self.breaches: list[str] = []
         self.owed: list[Batch] = []
         self.folder = tempfile.TemporaryDirectory()
+        self.unfinished = unfinished or Path(self.folder.name) / "unfinished"
         self.context = Context(
             job=job, name="checked", batch=8, threads=1, emit=self._emit, stopping=lambda: False,
             write_as=self._write_as, count=lambda name, value: None, report=lambda name, value: None,
+            workspace=self._workspace,
         )  # fmt: skip
 
     def all(self, batches: Sequence[Batch]) -> list[Any]:
@@ -138,6 +141,15 @@ class Run:
         if path not in self.kind.cls.writes(self.config, self.job):
             self._breach(f"it writes {path.name}, which writes() does not name")
         return Path(self.folder.name) / path.name
+
+    def _workspace(self) -> Path:
+        self.unfinished.mkdir(exist_ok=True)
+        return self.unfinished
+
+    def files(self) -> dict[str, bytes]:
+        """What was written, by the names of the files."""
+        written = (path for path in Path(self.folder.name).iterdir() if path.is_file())
+        return {path.name: path.read_bytes() for path in written}
 
     def _breach(self, sentence: str) -> None:
         if sentence not in self.breaches:
