@@ -103,7 +103,7 @@ def _written_on(kind: Kind, config: NodeConfig, job: Job, batches: Sequence[Batc
     """A node that writes: its files are those of a run that kept its state there and was not broken off."""
     if kind.cls.snapshot is Node.snapshot:
         return  # a job with it begins anew, and so do its files
-    for cut in sorted({len(batches) // 2, len(batches)}):
+    for cut in sorted({len(batches) // 2, len(batches) - 1} - {-1}):  # a segment begins with a batch
         whole, again, broken = (_files(kind, config, job, batches, cut, b) for b in (False, False, True))
         if whole == again and whole != broken:
             where = f"after {cut} of {len(batches)} batches"
@@ -122,7 +122,7 @@ def _files(
                 run.next(batch)
             kept = _stored(run.node.snapshot())
             if broken:
-                run.next(batches[cut] if cut < len(batches) else None)
+                run.next(batches[cut])
                 run.close()
                 run = Run(kind, config, job, Path(unfinished))
                 run.start()
