@@ -19,9 +19,9 @@ from dualface import zoo
 from dualface.conformance import Batch, breaches, check_node
 from dualface.conformance.running import Run
 from dualface.graph.job import Job
-from dualface.graph.node import Bounded, Needs, Node, NodeConfig, Unbounded
+from dualface.graph.node import Bounded, Context, Needs, Node, NodeConfig, Unbounded
 from dualface.graph.registry import installed
-from dualface.graph.types import NV12, Cpu, Cuts, F, Faces, Frames, Memory, Shots
+from dualface.graph.types import NV12, Cpu, Cuts, F, Faces, Frames, Memory, Shots, Video
 
 KINDS = installed().kinds
 
@@ -206,6 +206,184 @@ class Remembers(Moody):
         return Bounded(4)
 
 
+class Counts(Forgets):
+    """Counts, and saves the count."""
+
+    def open(self, context: Any) -> None:
+        self.counted = np.zeros(1, np.int64)
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu]:
+        self.counted += 1
+        data = frames.data // np.uint8(self.counted[0])
+        return Frames(data, frames.pts, frames.video, frames.first)
+
+    def snapshot(self) -> Any:
+        return {"counted": self.counted.copy()}
+
+    def restore(self, snapshot: Any) -> None:
+        self.counted = snapshot["counted"].copy()
+
+
+class Aliases(Counts):
+    """Hands out the array that it counts in."""
+
+    def snapshot(self) -> Any:
+        return {"counted": self.counted}
+
+
+class Scribbles(Counts):
+    """Counts on in the array that it is given."""
+
+    def restore(self, snapshot: Any) -> None:
+        self.counted = snapshot["counted"]
+
+
+class Disturbs(Counts):
+    """Begins anew when its state is kept."""
+
+    def snapshot(self) -> Any:
+        kept, self.counted = self.counted, np.zeros(1, np.int64)
+        return {"counted": kept}
+
+
+class Blank(Counts):
+    """Saves nothing, but says that it does."""
+
+    def snapshot(self) -> Any:
+        return {}
+
+    def restore(self, snapshot: Any) -> None: ...
+
+
+class Pickles(Counts):
+    """Saves what no plain array can hold."""
+
+    def snapshot(self) -> Any:
+        return {"counted": np.array([{"counted": 1}])}
+
+
+class Lists(Counts):
+    """Saves a list."""
+
+    def snapshot(self) -> Any:
+        return [self.counted]
+
+
+class Ahead(Good):
+    """Answers one batch late, says so, and keeps what it owes."""
+
+    @staticmethod
+    def lookahead(config: Any) -> int:
+        return 1
+
+    @staticmethod
+    def state(config: Any) -> Bounded:
+        return Bounded(1)
+
+    def open(self, context: Any) -> None:
+        self.held: list[Any] = []
+
+    def process(self, frames: Frames[NV12, Cpu]) -> Frames[NV12, Cpu] | None:
+        self.held.append(frames)
+        return self.held.pop(0) if len(self.held) > 1 else None
+
+    def finish(self) -> Iterator[Any]:
+        while self.held:
+            yield self.held.pop(0)
+
+    def snapshot(self) -> Any:
+        kept = {f"data{i}": frames.data for i, frames in enumerate(self.held)}
+        kept |= {f"pts{i}": frames.pts for i, frames in enumerate(self.held)}
+        kept["first"] = np.array([frames.first for frames in self.held], np.int64)
+        video = self.held[0].video if self.held else None
+        kept["size"] = np.array([video.width, video.height, video.rotation] if video else [0, 0, 0])
+        return kept
+
+    def restore(self, snapshot: Any) -> None:
+        width, height, rotation = snapshot["size"].tolist()
+        video = Video(width, height, Fraction(1, 30), Fraction(30), rotation)
+        self.held = [
+            Frames(snapshot[f"data{i}"], snapshot[f"pts{i}"], video, first)
+            for i, first in enumerate(snapshot["first"].tolist())
+        ]
+
+
+class Owes(Ahead):
+    """The same, but the pictures that wait are not in its snapshot."""
+
+    def snapshot(self) -> Any:
+        return {**super().snapshot(), "first": np.zeros(0, np.int64)}
+
+
+class Sources(Node[Plain]):
+    """Gives ten batches of faces."""
+
+    kind = "test/sources"
+
+    @staticmethod
+    def state(config: Any) -> Unbounded:
+        return Unbounded()
+
+    def open(self, context: Any) -> None:
+        self.left = 10
+
+    def process(self) -> Cuts | None:
+        self.left -= 1
+        return Cuts(np.zeros(1, bool), np.full(1, 10.0 - self.left)) if self.left >= 0 else None
+
+    def snapshot(self) -> Any:
+        return {"left": np.array(self.left)}
+
+    def restore(self, snapshot: Any) -> None:
+        self.left = int(snapshot["left"])
+
+
+class Restarts(Sources):
+    """The same, always from the first on."""
+
+    def restore(self, snapshot: Any) -> None: ...
+
+
+class Records(Node[Plain]):
+    """Writes down how bright pictures are."""
+
+    kind = "test/records"
+
+    @staticmethod
+    def writes(config: Any, job: Job) -> tuple[Path, ...]:
+        return (job.output.with_suffix(".txt"),)
+
+    def open(self, context: Context) -> None:
+        self.context, self.kept = context, context.workspace() / "kept.txt"
+        self.file = self.kept.open("a+")
+
+    def process(self, frames: Frames[NV12, Cpu]) -> None:
+        self.file.write(f"{frames.data.mean()}\n")
+
+    def finish(self) -> Iterator[Any]:
+        self.file.close()
+        (path,) = self.writes(self.config, self.context.job)
+        self.context.write_as(path).write_text(self.kept.read_text())
+        return iter(())
+
+    def close(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()
+
+    def snapshot(self) -> Any:
+        self.file.flush()
+        return {"size": np.array(self.kept.stat().st_size)}
+
+    def restore(self, snapshot: Any) -> None:
+        self.file.truncate(int(snapshot["size"]))
+
+
+class Repeats(Records):
+    """Keeps also what was written after its state was kept."""
+
+    def restore(self, snapshot: Any) -> None: ...
+
+
 class Leaks(Good):
     """Cannot be closed unless it was opened."""
 
@@ -308,8 +486,9 @@ def test_needs_are_finite(threads: float) -> None:
         Needs(threads=threads)
 
 
-def test_a_good_node_passes() -> None:
-    check_node(Good)
+@pytest.mark.parametrize("cls", [Good, Counts, Ahead, Sources, Records])
+def test_a_good_node_passes(cls: type[Node[Any]]) -> None:
+    check_node(cls)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +502,16 @@ def test_a_good_node_passes() -> None:
         (Short, "has 3 frames for a batch of 4"),
         (Moody, "it calls itself stateless"),
         (Random, "the same inputs give other answers"),
-        (Forgets, "it does not go on as before"),
+        (Forgets, "it has a state but no snapshot() of it"),
+        (Blank, "go on as before after restore(snapshot()) after 1 of 5 batches; its snapshot is empty"),
+        (Owes, "it does not go on as before after restore(snapshot()) after 1 of 5 batches"),
+        (Repeats, "what it writes is something else after restore(snapshot()) after 2 of 5 batches"),
+        (Restarts, "it does not go on as before after restore(snapshot()) after 2 batches"),
+        (Aliases, "it goes on writing into snapshot()['counted'] after that was given"),
+        (Scribbles, "it writes into the arrays that restore() is given"),
+        (Disturbs, "its answers are others when snapshot() is called on the way"),
+        (Pickles, "snapshot()['counted'] is no plain array"),
+        (Lists, "snapshot() gives a list, not arrays by their names"),
         (Remembers, "it remembers more than the 4 frames"),
         (Leaks, "close() raises AttributeError when open() failed"),
         (Empty, "crops are not finite, or have no area"),
@@ -360,6 +548,12 @@ class Listens(Node[Plain]):
     def process(self) -> Loudness | None:
         self.given += 1
         return Loudness(np.full(3, self.given)) if self.given < 4 else None
+
+    def snapshot(self) -> Any:
+        return {"given": np.array(self.given)}
+
+    def restore(self, snapshot: Any) -> None:
+        self.given = int(snapshot["given"])
 
 
 class Shouts(Listens):

@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from dualface.conformance.going_on import cut_off, needs_snapshot
 from dualface.conformance.guard import guarded
 from dualface.conformance.made_up import (
     Batch,
@@ -174,17 +173,15 @@ def _checked(kind: Kind, config: NodeConfig, job: Job, batches: list[Batch]) -> 
     again = Run(kind, config, job)
     if not same(tuple(answers), tuple(again.all(batches))):
         yield "the same inputs give other answers the second time"
-    if not kind.ports.outputs or not kind.ports.inputs or run.breaches:
+    if run.breaches:
         return
     state = kind.cls.state(config)
-    if isinstance(state, Stateless):
-        if kind.cls.lookahead(config) == 0 and batches:
-            alone = Run(kind, config, job).all(batches[-1:])
-            if not same(tuple(alone), tuple(answers[-1:])):
-                yield "it calls itself stateless, but the last batch alone is answered otherwise"
-        return
-    if isinstance(state, Unbounded) or Run(kind, config, job).has_snapshot():
-        yield from _resumed(kind, config, job, batches, answers)
+    if needs_snapshot(kind, config):
+        yield from cut_off(kind, config, job, batches, answers)
+    elif batches:
+        alone = Run(kind, config, job).all(batches[-1:])
+        if not same(tuple(alone), tuple(answers[-1:])):
+            yield "it calls itself stateless, but the last batch alone is answered otherwise"
     if isinstance(state, Bounded):
         yield from _warmed_up(kind, config, job, batches, answers, state.frames)
 
@@ -201,30 +198,6 @@ def _life(kind: Kind, config: NodeConfig, job: Job) -> Iterator[str]:
                 node.close()
             except Exception as error:
                 yield f"close() raises {type(error).__name__} when {what}: {error}"
-
-
-def _resumed(
-    kind: Kind, config: NodeConfig, job: Job, batches: list[Batch], answers: list[Any]
-) -> Iterator[str]:
-    """A node that takes up another's snapshot goes on as that one would have."""
-    half = len(batches) // 2
-    if not half:
-        return
-    first, second = Run(kind, config, job), Run(kind, config, job)
-    head = first.some(batches[:half])
-    snapshot = {name: np.array(array) for name, array in first.node.snapshot().items()}
-    for name, array in snapshot.items():
-        if array.dtype == object:
-            yield f"snapshot()['{name}'] is no plain array"
-            return
-    first.node.close()
-    second.start()
-    second.owed = list(first.owed)
-    second.node.restore(snapshot)
-    tail = second.rest(batches[half:])
-    if not same(tuple(answers), tuple([*head, *tail])):
-        empty = "" if snapshot else "; its snapshot is empty"
-        yield f"it does not go on as before after restore(snapshot()){empty}"
 
 
 def _warmed_up(

@@ -10,19 +10,21 @@ from typing import Any
 from dualface.conformance.made_up import Batch, length_of
 from dualface.conformance.values import copied, faults, same
 from dualface.graph.job import Job
-from dualface.graph.node import Context, Event, Node, NodeConfig, most_owed
+from dualface.graph.node import Context, Event, NodeConfig, most_owed
 from dualface.graph.registry import Kind
 
 
 class Run:
-    """A node running through batches, watched. ``breaches`` has what was seen."""
+    """A node running through batches, watched. ``breaches`` has what was seen. What it keeps for going
+    on with is in ``unfinished``, a folder of its own unless another's is given."""
 
-    def __init__(self, kind: Kind, config: NodeConfig, job: Job) -> None:
+    def __init__(self, kind: Kind, config: NodeConfig, job: Job, unfinished: Path | None = None) -> None:
         self.kind, self.config, self.job = kind, config, job
         self.node = kind.cls(config)
         self.breaches: list[str] = []
         self.owed: list[Batch] = []
         self.folder = tempfile.TemporaryDirectory()
+        self.unfinished = unfinished or Path(self.folder.name) / "unfinished"
         self.context = Context(
             job=job, name="checked", batch=8, threads=1, emit=self._emit, stopping=lambda: False,
             write_as=self._write_as, count=lambda name, value: None, report=lambda name, value: None,
@@ -37,27 +39,40 @@ class Run:
     def start(self) -> None:
         self.node.open(self.context)
 
-    def has_snapshot(self) -> bool:
-        """A node with bounded state may leave it out: a warm-up takes its place."""
-        return type(self.node).snapshot is not Node.snapshot
+    @property
+    def is_source(self) -> bool:
+        return not self.kind.ports.inputs
 
     def rest(self, batches: Sequence[Batch]) -> list[Any]:
         """The answers to ``batches`` and all that are still owed; then close."""
         try:
-            answers = self._some(batches) if self.kind.ports.inputs else self._source()
-            for answer in self.node.finish():
-                self._answer(answer, answers)
-            if self.owed:
-                self._breach(f"{len(self.owed)} batches were never answered")
+            answers = self._source() if self.is_source else self._some(batches)
+            return answers + self.end()
         finally:
-            self.node.close()
-            self.folder.cleanup()
+            self.close()
+
+    def next(self, batch: Batch | None) -> list[Any]:
+        """The answers to one batch; a source is asked for its next. ``None`` is no batch."""
+        if not self.is_source:
+            return [] if batch is None else self._some([batch])
+        answers: list[Any] = []
+        if (answer := self.node.process()) is not None:
+            self.owed.append({})
+            self._answer(answer, answers)
         return answers
 
-    def some(self, batches: Sequence[Batch]) -> list[Any]:
-        """Open, and the answers so far."""
-        self.start()
-        return self._some(batches)
+    def end(self) -> list[Any]:
+        """The answers that are still owed."""
+        answers: list[Any] = []
+        for answer in self.node.finish():
+            self._answer(answer, answers)
+        if self.owed:
+            self._breach(f"{len(self.owed)} batches were never answered")
+        return answers
+
+    def close(self) -> None:
+        self.node.close()
+        self.folder.cleanup()
 
     def _some(self, batches: Sequence[Batch]) -> list[Any]:
         answers: list[Any] = []
@@ -128,9 +143,13 @@ class Run:
         return Path(self.folder.name) / path.name
 
     def _workspace(self) -> Path:
-        made = Path(self.folder.name) / "unfinished"
-        made.mkdir(exist_ok=True)
-        return made
+        self.unfinished.mkdir(exist_ok=True)
+        return self.unfinished
+
+    def files(self) -> dict[str, bytes]:
+        """What was written, by the names of the files."""
+        written = (path for path in Path(self.folder.name).iterdir() if path.is_file())
+        return {path.name: path.read_bytes() for path in written}
 
     def _breach(self, sentence: str) -> None:
         if sentence not in self.breaches:

@@ -116,7 +116,15 @@ def same(one: Any, other: Any) -> bool:
     plain = int | float | str | np.generic | None
     if isinstance(one, plain) and isinstance(other, plain):
         return bool(one == other or (one != one and other != other))
-    return type(one) is type(other)
+    return type(one) is type(other) and _bytes(one) == _bytes(other)
+
+
+def _bytes(value: Any) -> bytes | None:
+    """The bytes of what holds some, as a packet does."""
+    try:
+        return bytes(memoryview(value))
+    except TypeError:
+        return None
 
 
 def copied(value: Any) -> Any:

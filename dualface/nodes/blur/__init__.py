@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from dualface.graph.node import Bounded, Context, Node, NodeConfig, State
+from dualface.graph.node import Bounded, Context, Node, NodeConfig, Snapshot, State
 from dualface.graph.registry import node
-from dualface.graph.types import NV12, Cpu, Cuts, Frames, Tracks, spans
+from dualface.graph.types import NV12, Cpu, Cuts, Frames, Tracks, Video, spans
 from dualface.nodes.blur.cover import WHOLE, Box, Look, Rules, Sight, cover
 from dualface.nodes.blur.losses import Losses
 from dualface.nodes.buffers import FramePool
 from dualface.nodes.compose.cpu import black, planes
 from dualface.nodes.compose.stored import stored
+from dualface.nodes.packed import pack, unpack
 
 Plane = npt.NDArray[np.uint8]
 
@@ -70,9 +71,7 @@ class Blur(Node[BlurConfig]):
 
     def process(self, frames: Frames[NV12, Cpu], tracks: Tracks, cuts: Cuts) -> Frames[NV12, Cpu] | None:
         self._pending.append(frames)
-        self._rules = Rules(
-            self.config.expand, self.config.bridge, self.config.gap, frames.video.display_size
-        )
+        self._rules = self._rules_for(frames.video)
         for i, span in enumerate(spans(tracks.counts)):
             scores = dict(zip(tracks.ids[span].tolist(), tracks.scores[span].tolist(), strict=True))
             sight = self._see(tracks.boxes[span], scores, bool(cuts.flags[i]))
@@ -92,6 +91,38 @@ class Blur(Node[BlurConfig]):
 
     def close(self) -> None:
         self._pending.clear()
+
+    def snapshot(self) -> Snapshot:
+        # The pictures that wait go in as they are, uncopied: nobody writes into them any more.
+        made: dict[str, Any] = {}
+        for i, frames in enumerate(self._pending):
+            values = {"data": frames.data, "pts": frames.pts, "first": np.array(frames.first, np.int64)}
+            made |= {f"{i}.{key}": value for key, value in {**values, **pack(frames.video)}.items()}
+        looks = [
+            (i, track, *look.box, look.age)
+            for i, sight in enumerate(self._sights)
+            for track, look in sight.looks.items()
+        ]
+        made |= {f"losses.{key}": value for key, value in self._losses.snapshot().items()}
+        made["looks"] = np.array(looks, np.float64).reshape(-1, 7)
+        made["scenes"] = np.array([sight.scene for sight in self._sights], np.int64)
+        made["counts"] = np.array([len(self._pending), self._past], np.int64)
+        return made
+
+    def restore(self, snapshot: Snapshot) -> None:
+        count, self._past = snapshot["counts"].tolist()
+        self._pending = []
+        for i in range(count):
+            kept = {key: snapshot[f"{i}.{key}"] for key in ("data", "pts", "first", "video", "color")}
+            self._pending.append(Frames(kept["data"], kept["pts"], unpack(kept), int(kept["first"])))
+        self._sights = [Sight(scene, {}) for scene in snapshot["scenes"].tolist()]
+        for i, track, x0, y0, x1, y1, age in snapshot["looks"].tolist():
+            self._sights[int(i)].looks[int(track)] = Look((x0, y0, x1, y1), int(age))
+        self._losses.restore({key[7:]: array for key, array in snapshot.items() if key.startswith("losses.")})
+        self._rules = self._rules_for(self._pending[-1].video if count else self._context.job.video)
+
+    def _rules_for(self, video: Video) -> Rules:
+        return Rules(self.config.expand, self.config.bridge, self.config.gap, video.display_size)
 
     def _see(self, boxes: npt.NDArray[np.float32], scores: dict[int, float], cut: bool) -> Sight:
         """The next frame's sight; ``boxes`` in the order of ``scores``, which are 0 for predictions."""

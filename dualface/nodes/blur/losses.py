@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dualface.graph.node import Event
+import numpy as np
+
+from dualface.graph.node import Event, Snapshot
 from dualface.nodes.blur.cover import Box, Rules, Sight, at_rim, near
 from dualface.nodes.clock import clock
 
@@ -86,3 +88,25 @@ class Losses:
             return
         self.count += 1
         self.first = last.bare if self.first is None else min(self.first, last.bare)
+
+    def snapshot(self) -> Snapshot:
+        """The state as plain arrays."""
+        rows = [
+            (track, last.frame, *last.box, last.best, np.nan if last.bare is None else last.bare)
+            for track, last in self._tracks.items()
+        ]
+        first = np.nan if self.first is None else self.first
+        return {
+            "tracks": np.array(rows, np.float64).reshape(-1, 8),
+            "lost": np.array([self.count, first, self._frame, self._scene], np.float64),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take up the state of an earlier `snapshot`."""
+        count, first, frame, scene = snapshot["lost"].tolist()
+        self.count, self._frame, self._scene = int(count), int(frame), int(scene)
+        self.first = None if np.isnan(first) else first
+        self._tracks = {}
+        for track, frame, x0, y0, x1, y1, best, bare in snapshot["tracks"].tolist():
+            last = _Last(int(frame), (x0, y0, x1, y1), best, None if np.isnan(bare) else bare)
+            self._tracks[int(track)] = last

@@ -10,27 +10,26 @@ one that does not decode takes no other's time.
 from __future__ import annotations
 
 import ctypes
+import sys
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from dualface.graph.errors import DeviceError, InputError
 from dualface.graph.job import Job
-from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.node import Context, Event, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cuda, Frames, Memory, Source
 from dualface.hw.cuda import context_of, stream_of
-from dualface.kernels import kernel
 from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.feed import feed
-from dualface.nodes.decode.probe import UNDECODABLE, duration, video_stream
-from dualface.nodes.decode.source import open_input
-from dualface.nodes.decode.streams import Media
+from dualface.nodes.decode.probe import UNDECODABLE
+from dualface.nodes.decode.reader import Reader
+from dualface.nodes.decode.resume import CHANGED, NOWHERE, CatchUp, Place
+from dualface.nodes.decode.surfaces import Copy
 from dualface.nodes.decode.timeline import Timeline
 from dualface.nodes.device_buffers import DevicePool
 from dualface.nodes.roles import Decoded
@@ -52,6 +51,8 @@ class NvdecConfig(NodeConfig):
 class Nvdec(Node[NvdecConfig]):
     """Decodes 4:2:0 video of 8 and 10 bits; 10 bits are rounded to 8."""
 
+    takes_over = frozenset({"decode/pyav"})
+
     @staticmethod
     def needs(config: Any, memory: Memory) -> Needs:
         return Needs(
@@ -62,6 +63,10 @@ class Nvdec(Node[NvdecConfig]):
             vram_mb=SURFACES_MB,
             threads=0.3,
         )
+
+    @staticmethod
+    def state(config: Any) -> State:
+        return Unbounded()
 
     @staticmethod
     def check(config: Any, job: Job) -> tuple[str, ...]:
@@ -80,31 +85,31 @@ class Nvdec(Node[NvdecConfig]):
         self.context, self.device, self.nvc, self.cuda = context, context.device, nvc, cupy.cuda
         self.video = context.job.video
         self.width, self.height = (v + v % 2 for v in (self.video.width, self.video.height))
-        self.media: Media | None = None
         self.pool: DevicePool | None = None
-        name = context.job.input
-        container = open_input(name, context.job.protocols)
-        try:
-            self.stream = video_stream(container, name)
-            self.media = Media(container, self.stream)
-            self.expected = duration(container, self.stream)
-        except BaseException:
-            container.close()
-            raise
+        self.lost, self.told = 0, False  # pictures that did not come before a restart; the end was told then
+        self._start()
         self.decoder, self.own = self._decoder()
-        self._narrow = kernel(Path(__file__).with_name("nvdec.cu"), "narrow", self.device.gpu)
+        self.copy = Copy(context.job, self.device.gpu, self.nvc.Pixel_Format.P016, self.own)
         buffers = context.held + AHEAD
         self.pool = DevicePool(self.device, self.height, self.width, context.batch, buffers, self.own)
         context.count("vram_mb", self.pool.total_mb)
         self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
-        self.packets: list[Any] = []
-        self.total = self.newest = 0
+        self.total = 0
+        self.shown = NOWHERE, NOWHERE  # pts of the last two pictures
+        self.given: Snapshot = {}
+
+    def _start(self, known: int = 0, start: int = 0, catch_up: CatchUp | None = None) -> None:
+        """Open the input; its packets are decoded from number ``start`` on."""
+        self.reader: Reader | None = Reader(self.context.job, known)
+        self.catch_up = catch_up
+        self.newest = 0
         self.fed: Counter[int] = Counter()  # pts of pictures that have not come out
         self.came: deque[int] = deque(maxlen=32)  # and of the last that have
-        self.ready: deque[tuple[Any, list[int]]] = deque()  # whole batches
+        # Whole batches, with the timeline behind each and the pts of its last two pictures.
+        self.ready: deque[tuple[Any, list[int], Snapshot, tuple[int, int]]] = deque()
         self.batch: Any = None
         self.filled: list[int] = []  # pts of the pictures in `batch`
-        self.coded = feed(self.stream, self._packets(self.media))
+        self.coded = feed(self.reader.stream, self._packets(self.reader, start))
         self.ended = False
 
     def process(self) -> Decoded[NV12, Cuda] | None:
@@ -116,34 +121,35 @@ class Nvdec(Node[NvdecConfig]):
             if self.total == 0:
                 raise InputError(f"{self.context.job.input}: {UNDECODABLE}")
             return None
-        data, pts = self.ready.popleft()
+        data, pts, self.given, self.shown = self.ready.popleft()
         first, self.total = self.total, self.total + len(pts)
-        packets = tuple(self.packets)
-        self.packets.clear()
-        assert self.media is not None
+        assert self.reader is not None
         frames: Frames[NV12, Cuda] = Frames(data[: len(pts)], np.array(pts, np.int64), self.video, first)
-        return Decoded(frames, Source(self.media, packets))
+        return Decoded(frames, Source(self.reader.media, self.reader.take()))
 
     def close(self) -> None:
         self.coded = iter(())
         self.ready = deque()
         if getattr(self, "ended", False) and not self.fed.total():
             self.device.spare[SPARE] = self._like(), self.decoder, self.own
-        self.batch = self.decoder = self.media = self.stream = None
+        self.batch = self.decoder = self.reader = None
         if self.pool is not None:
             self.pool.close()
 
     def _decoder(self) -> tuple[Any, Any]:
         """A decoder and its stream: those of the slot's last job where its video was of the same kind,
         which saves what a new session takes."""
-        name, spare = self.context.job.input, self.device.spare.pop(SPARE, None)
+        spare = self.device.spare.pop(SPARE, None)
         if spare is not None and spare[0] == self._like():
             return spare[1], spare[2]
         del spare  # its session ends before a new one begins
         primary = context_of(self.device.gpu)
         own = self.cuda.Stream(non_blocking=True)
+        return self._session(primary, own), own
+
+    def _session(self, primary: int, own: Any) -> Any:
         try:
-            decoder = self.nvc.CreateDecoder(
+            return self.nvc.CreateDecoder(
                 gpuid=self.device.gpu,
                 codec=getattr(self.nvc.cudaVideoCodec, CODECS[self._like()[0]]),
                 cudacontext=primary,
@@ -151,8 +157,8 @@ class Nvdec(Node[NvdecConfig]):
                 usedevicememory=True,
             )
         except Exception as error:  # PyNvVideoCodec's own classes
+            name = self.context.job.input
             raise DeviceError(f"{name}: NVDEC refused a session ({_first_line(error)})") from error
-        return decoder, own
 
     def _like(self) -> tuple[str, str, int, int]:
         """What a decoder is made for."""
@@ -161,6 +167,9 @@ class Nvdec(Node[NvdecConfig]):
 
     def _advance(self) -> None:
         """Decode the next picture, or what is left at the end."""
+        assert self.reader is not None
+        if self.catch_up is not None and self.catch_up.missed(self.reader.count):
+            self._from_the_first(self.catch_up.place)
         coded = next(self.coded, None)
         packet = self.nvc.PacketData()
         if coded is not None:
@@ -177,21 +186,60 @@ class Nvdec(Node[NvdecConfig]):
             raise DeviceError(f"{name}: NVDEC cannot decode this ({_first_line(error)})") from error
         self._keep(surfaces)
         if coded is None and not surfaces:
-            self.ended = True
-            self._close_batch()
-            if lost := self.fed.total():
-                self.context.count("damaged", lost)
-                self._emit("warning", f"{lost} pictures did not decode")
-            self._tell_end()
+            self._end(self.reader)
 
-    def _tell_end(self) -> None:
-        assert self.media is not None
+    def _end(self, reader: Reader) -> None:
+        if self.catch_up is not None and not self.context.stopping():
+            if self.catch_up.counting:
+                raise InputError(f"{self.context.job.input}: {CHANGED}")
+            self._from_the_first(self.catch_up.place)
+            return
+        self.ended = True
+        self._close_batch()
+        if self.told:
+            return
+        if lost := self.lost + self.fed.total():
+            self.context.count("damaged", lost)
+            self._emit("warning", f"{lost} pictures did not decode")
+        self._tell_end(reader)
+
+    def _from_the_first(self, place: Place) -> None:
+        """Decode everything again, up to the last picture that was given."""
+        self.decoder, self.lost = None, 0  # its session ends before a new one begins
+        self._start(place.packets, catch_up=CatchUp(place, counting=True))
+        self.decoder = self._session(context_of(self.device.gpu), self.own)
+
+    def snapshot(self) -> Snapshot:
+        if not self.total:
+            return {}
+        ended = self.ended and not self.ready
+        place = Place.of(self.total, self.reader, self.shown, 0, ended)
+        lost = self.lost + sum(count for pts, count in self.fed.items() if pts <= place.last)
+        return {**self.given, "place": place.array(), "lost": np.array([lost, self.ended], np.int64)}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        if not snapshot:
+            return
+        place = Place.read(snapshot["place"])
+        self.given, self.shown = {"timeline": snapshot["timeline"]}, (place.before, place.last)
+        self.timeline.restore(snapshot)
+        self.total = place.pictures
+        lost, self.told = snapshot["lost"].tolist() if "lost" in snapshot else (0, place.ended)
+        if place.ended:
+            self._start(place.packets, sys.maxsize)
+        elif place.start:
+            self._start(place.packets, place.start, CatchUp(place))
+            self.lost = lost
+        else:
+            self._start(place.packets, catch_up=CatchUp(place, counting=True))
+
+    def _tell_end(self, reader: Reader) -> None:
         if self.timeline.last is None or self.context.stopping():
             return
         base = self.video.time_base
-        length = self.media.last_length or self.timeline.step * base
-        came = (self.timeline.last - (self.stream.start_time or 0)) * base + length
-        if told := broken_off(self.context.job.input, self.media, float(came), self.expected):
+        length = reader.media.last_length or self.timeline.step * base
+        came = (self.timeline.last - (reader.stream.start_time or 0)) * base + length
+        if told := broken_off(self.context.job.input, reader.media, float(came), reader.expected):
             self._emit("warning", told)
 
     def _keep(self, surfaces: list[Any]) -> None:
@@ -199,63 +247,49 @@ class Nvdec(Node[NvdecConfig]):
             pts = surface.timestamp - LATER
             if pts not in self.fed and pts in self.came:
                 continue  # made up by the decoder in place of one that was lost
-            if self.batch is None:
-                assert self.pool is not None
-                self.batch = self.pool.take(self.context.batch)
-            self._copy(surface, self.batch[len(self.filled)])
             self.came.append(pts)
             if pts in self.fed:
                 self.fed[pts] -= 1
                 if not self.fed[pts]:
                     del self.fed[pts]
+            if self.catch_up is not None:
+                self._catch_up(self.catch_up, pts)
+                continue
+            if self.batch is None:
+                assert self.pool is not None
+                self.batch = self.pool.take(self.context.batch)
+            self.copy(surface, self.batch[len(self.filled)])
             self.filled.append(self.timeline.place(pts))
             if len(self.filled) == self.context.batch:
                 self._close_batch()
 
-    def _copy(self, surface: Any, out: Any) -> None:
-        (rows, width), high = surface.shape[:2], self.video.height
-        # Of an odd height PyNvVideoCodec says half a row less than there is.
-        if (rows, width) != (high * 3 // 2, self.width):
-            raise DeviceError(
-                f"{self.context.job.input}: the pictures change from {self.width}x{high} to "
-                f"{width}x{rows * 2 // 3}; node/decode@graph.nodes.decode=pyav can decode that"
-            )
-        wide = surface.format == self.nvc.Pixel_Format.P016
-        pitch = surface.strides[0] * (2 if wide and surface.strides[1] == 1 else 1)  # in bytes
-        source = surface.GetPtrToPlane(0)
-        if high == self.height:
-            self._copy_rows(source, pitch, wide, out)
-        else:  # a row is missing between luma and chroma
-            self._copy_rows(source, pitch, wide, out[:high])
-            self._copy_rows(source + high * pitch, pitch, wide, out[self.height :])
-
-    def _copy_rows(self, source: int, pitch: int, wide: bool, out: Any) -> None:
-        rows, width = out.shape
-        if wide:
-            given = (np.uint64(source), np.int32(pitch), out.data.ptr, np.int32(width))
-            self._narrow((-(-width // 256), rows, 1), (256, 1, 1), given, stream=self.own)
-        else:
-            runtime = self.cuda.runtime
-            there = runtime.memcpyDeviceToDevice
-            runtime.memcpy2DAsync(out.data.ptr, width, source, pitch, width, rows, there, self.own.ptr)
+    def _catch_up(self, catch_up: CatchUp, pts: int) -> None:
+        """Pass over a picture that was given before."""
+        if not catch_up.reached(pts):
+            return
+        self.catch_up = None
+        if (
+            not catch_up.counting
+        ):  # those before it that did not come were counted, or look at what was left out
+            self.fed = Counter({later: count for later, count in self.fed.items() if later > pts})
 
     def _close_batch(self) -> None:
         if self.filled:
             written = self.cuda.Event(disable_timing=True)
             written.record(self.own)
             stream_of(self.device).wait_event(written)
-            self.ready.append((self.batch, self.filled))
+            shown = (NOWHERE, *self.came)[-2], self.came[-1]
+            self.ready.append((self.batch, self.filled, self.timeline.snapshot(), shown))
         self.batch, self.filled = None, []
 
-    def _packets(self, media: Media) -> Iterator[Any]:
-        try:
-            for packet in media.read(self.stream, self.packets):
-                if self.context.stopping():
-                    return
-                if packet.size:
-                    yield packet
-        except av.error.FFmpegError as error:
-            self._emit("warning", f"reading stopped: the file is damaged there ({error.strerror})")
+    def _packets(self, reader: Reader, start: int) -> Iterator[Any]:
+        for packet in reader.read(start):
+            if self.context.stopping():
+                return
+            if packet is None and reader.news:
+                self._emit("warning", f"reading stopped: the file is damaged there ({reader.damage})")
+            if packet is not None and packet.size:
+                yield packet
 
     def _emit(self, kind: str, message: str) -> None:
         self.context.emit(Event(kind, message, self.context.name, self.total))

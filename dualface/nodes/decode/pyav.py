@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import av
 import numpy as np
 
 from dualface.graph.errors import InputError
-from dualface.graph.node import Context, Event, Needs, Node, NodeConfig
+from dualface.graph.node import Context, Event, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
-from dualface.graph.types import NV12, Cpu, Frames, Memory, Source
+from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
 from dualface.nodes.buffers import FramePool, Pixels
 from dualface.nodes.clock import clock
 from dualface.nodes.decode.color import HDR
 from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.pixels import ToNv12
-from dualface.nodes.decode.probe import UNDECODABLE, duration, orientation, video_of, video_stream
+from dualface.nodes.decode.probe import UNDECODABLE, orientation, video_of
+from dualface.nodes.decode.reader import Reader
+from dualface.nodes.decode.resume import CHANGED, NOWHERE, CatchUp, Place, checksum
 from dualface.nodes.decode.shape import Fitted, Shape, Shapes
-from dualface.nodes.decode.source import open_input
-from dualface.nodes.decode.streams import Media
 from dualface.nodes.decode.timeline import Timeline
+from dualface.nodes.packed import pack, unpack
 from dualface.nodes.roles import Decoded
 
 
@@ -40,32 +43,35 @@ class PyavDecode(Node[PyavConfig]):
     still travel with the last batch.
     """
 
+    takes_over = frozenset({"decode/nvdec"})
+
     @staticmethod
     def needs(config: Any, memory: Memory) -> Needs:
         return Needs(threads=1.0)
 
+    @staticmethod
+    def state(config: Any) -> State:
+        return Unbounded()
+
     def open(self, context: Context) -> None:
         self.context = context
-        self.media: Media | None = None
         self.name = context.job.input
-        container = open_input(self.name, context.job.protocols)
-        try:
-            self.stream = video_stream(container, self.name)
-            self.media = Media(container, self.stream)
-        except BaseException:
-            container.close()
-            raise
-        self.stream.codec_context.thread_count = max(1, context.threads)
-        self.stream.codec_context.thread_type = "AUTO"
-        self.expected = duration(container, self.stream)
-        self.begin = max(0, container.start_time or 0) / av.time_base
-        self.packets: list[Any] = []
+        self._open_input()
         self.ahead: Any = None
         self.others: dict[Shape, Fitted] = {}
         self.total = 0
+        self.shown = NOWHERE, NOWHERE  # pts of the last two pictures
+        self.sum = 0  # of the last picture
+        self.searching = False  # for the last picture that was given before; nothing is told meanwhile
         self.damaged = 0
         self.corrupt: deque[bool] = deque(maxlen=4)  # of the last pictures
-        self.frames = self._frames(self.media)
+        self.frames: Iterator[Any] = self._frames()
+
+    def _open_input(self, known: int = 0) -> None:
+        self.reader: Reader | None = (reader := Reader(self.context.job, known))
+        self._begins, codec = reader.begin, reader.stream.codec_context
+        codec.thread_count = max(1, self.context.threads)
+        codec.thread_type = "AUTO"
 
     def process(self) -> Decoded[NV12, Cpu] | None:
         frame = self.ahead if self.ahead is not None else next(self.frames, None)
@@ -81,48 +87,116 @@ class PyavDecode(Node[PyavConfig]):
         while frame is not None and n < self.context.batch:
             pts[n] = self.timeline.place(frame.pts, frame.dts)
             self._write(frame, data[n])
+            self.shown = self.shown[1], NOWHERE if frame.pts is None else frame.pts
             n += 1
             frame = next(self.frames, None)
-        self.ahead = frame
+        self.ahead, self.sum = frame, checksum(data[n - 1])
         first, self.total = self.total, self.total + n
-        packets = tuple(self.packets)
-        self.packets.clear()
+        assert self.reader is not None
+        packets = self.reader.take()
         if frame is None:
-            self._end()
-        assert self.media is not None
-        return Decoded(Frames(data[:n], pts[:n], self.video, first), Source(self.media, packets))
+            self._end(self.reader)
+        return Decoded(Frames(data[:n], pts[:n], self.video, first), Source(self.reader.media, packets))
 
     def close(self) -> None:
         # The input itself closes when the last holder of Media lets go.
         self.frames = iter(())
-        self.packets, self.ahead, self.media = [], None, None
-        self.stream = None
+        self.ahead = self.reader = None
 
-    def _frames(self, media: Media) -> Iterator[Any]:
-        """Pictures in order; packets of other streams are put aside on the way."""
-        try:
-            for packet in media.read(self.stream, self.packets):
-                if self.context.stopping():
+    def snapshot(self) -> Snapshot:
+        if not self.total:
+            return {}
+        assert self.reader is not None
+        others = [shape.numbers() for shape in self.others]
+        return {
+            **self.packed,
+            **self.timeline.snapshot(),
+            **self.shapes.snapshot(),
+            "place": Place.of(self.total, self.reader, self.shown, self.sum, self.ahead is None).array(),
+            "others": np.array(others, np.int64).reshape(-1, 5),
+            "damaged": np.array([self.damaged, *self.corrupt], np.int64),
+        }
+
+    def restore(self, snapshot: Snapshot) -> None:
+        if not snapshot:
+            return
+        place = Place.read(snapshot["place"])
+        self._open_input(place.packets)
+        self.total, self.sum, self.shown = place.pictures, place.sum, (place.before, place.last)
+        ours = "video" in snapshot
+        self._settle(unpack(snapshot) if ours else self.context.job.video)
+        self.timeline.restore(snapshot)
+        if ours:
+            self.shapes.restore(snapshot)
+            for numbers in snapshot["others"].tolist():
+                self._fitted(Shape.of(numbers))
+            self.damaged, *corrupt = snapshot["damaged"].tolist()
+            self.corrupt.extend(map(bool, corrupt))
+        self.frames = self._again(place)
+
+    def _again(self, place: Place) -> Iterator[Any]:
+        """The pictures after those that were given."""
+        if place.ended:
+            yield from self._frames(sys.maxsize)
+            return
+        assert self.reader is not None
+        if place.start:
+            catch_up, frames = CatchUp(place), self._frames(place.start)
+            self.searching = True
+            for frame in frames:
+                came = catch_up.reached(NOWHERE if frame.pts is None else frame.pts)
+                if came and place.sum in (0, self._sum(frame)):
+                    del frame
+                    self.searching = False
+                    yield from frames
                     return
-                yield from self._decode(packet)
-        except av.error.FFmpegError as error:
-            why = f"the file is damaged there ({error.strerror})"
-            self._emit("warning", f"reading stopped at {self._now()}: {why}")
-            yield from self._decode(None)
+                if catch_up.missed(self.reader.count):
+                    break
+            frames.close()
+            self.searching = False
+            if self.context.stopping():
+                return
+            self._open_input(place.packets)
+            self.shapes.watch(self.reader.stream)
+        frames = self._frames()
+        again = sum(1 for _ in islice(frames, place.pictures))
+        if again < place.pictures and not self.context.stopping():
+            raise InputError(f"{self.name}: {CHANGED}")
+        yield from frames
 
-    def _decode(self, packet: Any) -> list[Any]:
+    def _frames(self, start: int = 0) -> Generator[Any, None, None]:
+        """Pictures in order; those of packets before number ``start`` are left out."""
+        reader = self.reader
+        assert reader is not None
+        for packet in reader.read(start):
+            if self.context.stopping():
+                return
+            if packet is None and self._new(reader):
+                why = f"the file is damaged there ({reader.damage})"
+                self._emit("warning", f"reading stopped at {self._now()}: {why}")
+            yield from self._decode(reader, packet)
+
+    def _sum(self, frame: Any) -> int:
+        """The checksum of a picture that has the shape of the last one given."""
+        (target,), shape = self.pool.take(1), self.shapes.last
+        (self.convert if shape == self.shapes.first else self._fitted(shape)).write(frame, target)
+        return checksum(target)
+
+    def _decode(self, reader: Reader, packet: Any) -> list[Any]:
         try:
-            frames = packet.decode() if packet is not None else self.stream.codec_context.decode(None)
+            frames = packet.decode() if packet is not None else reader.stream.codec_context.decode(None)
         except av.error.FFmpegError as error:
-            if isinstance(error, av.error.EOFError):
-                return []
-            self._damage(error.strerror or "invalid data")
+            if self._new(reader) and not isinstance(error, av.error.EOFError):
+                self._damage(error.strerror or "invalid data")
             return []
-        for frame in frames:
+        for frame in frames if self._new(reader) else ():
             self.corrupt.append(frame.is_corrupt)
             if frame.is_corrupt:
                 self._damage("parts of a picture are missing")
         return list(frames)
+
+    def _new(self, reader: Reader) -> bool:
+        return reader.news and not self.searching
 
     def _damage(self, reason: str) -> None:
         self.damaged += 1
@@ -133,11 +207,8 @@ class PyavDecode(Node[PyavConfig]):
 
     def _begin(self, frame: Any) -> None:
         """Settle what stays the same, and tell what the user should know about the source."""
-        self.video = video_of(self.stream, frame)
-        self.timeline = Timeline(self.video.time_base, self.video.frame_rate)
-        self.convert = ToNv12(self.video, max(1, self.context.threads))
-        self.shapes = Shapes(self.video, self.stream)
-        self.pool = FramePool(self.convert.even_height, self.convert.even_width, self.context.batch)
+        assert self.reader is not None
+        self._settle(video_of(self.reader.stream, frame))
         _, left_out = orientation(frame)
         if left_out:
             done = f"it is turned by {self.video.rotation} degrees only"
@@ -155,43 +226,54 @@ class PyavDecode(Node[PyavConfig]):
             combs = "it is not deinterlaced, so fast movement may show combs"
             self._emit("notice", f"the video is interlaced; {combs}")
 
+    def _settle(self, video: Video) -> None:
+        """Get ready for pictures that begin with one of ``video``."""
+        assert self.reader is not None
+        self.video, self.packed = video, pack(video)
+        self.timeline = Timeline(video.time_base, video.frame_rate)
+        self.convert = ToNv12(video, max(1, self.context.threads))
+        self.shapes = Shapes(video, self.reader.stream)
+        self.pool = FramePool(self.convert.even_height, self.convert.even_width, self.context.batch)
+
     def _write(self, frame: Any, target: Pixels) -> None:
         before, shape = self.shapes.last, self.shapes.of(frame)
         if shape == self.shapes.first:
             self.convert.write(frame, target)
             return
         if shape not in self.others:
-            fitted = Fitted(shape, self.video, max(1, self.context.threads))
-            self.others[shape] = fitted
-            done = f"fitted into the first size{' with bars' if fitted.bars else ''}"
+            done = f"fitted into the first size{' with bars' if self._fitted(shape).bars else ''}"
             self._emit(
                 "notice", f"at {self._now()} the pictures change from {before} to {shape}; they are {done}"
             )
-        self.others[shape].write(frame, target)
+        self._fitted(shape).write(frame, target)
 
-    def _end(self) -> None:
-        assert self.media is not None
+    def _fitted(self, shape: Shape) -> Fitted:
+        if shape not in self.others:
+            self.others[shape] = Fitted(shape, self.video, max(1, self.context.threads))
+        return self.others[shape]
+
+    def _end(self, reader: Reader) -> None:
         if self.timeline.repaired:
             count = self.timeline.repaired
             self._emit("notice", f"{count} pictures had no usable timestamp and were given one")
         if self.damaged > 1:
             self._emit("warning", f"{self.damaged} pictures were damaged")
-        first = float((self.stream.start_time or 0) * self.video.time_base)
-        length = self.media.last_length or self.timeline.step * self.video.time_base
+        first = float((reader.stream.start_time or 0) * self.video.time_base)
+        length = reader.media.last_length or self.timeline.step * self.video.time_base
         came = self._seconds() - first + float(length)
         if self.context.stopping():
             return
-        if told := broken_off(self.name, self.media, came, self.expected, any(self.corrupt)):
+        if told := broken_off(self.name, reader.media, came, reader.expected, any(self.corrupt)):
             self._emit("warning", told)
 
     def _seconds(self) -> float:
         if self.total == 0 and not hasattr(self, "timeline"):
-            return self.begin
+            return self._begins
         return float((self.timeline.last or 0) * self.video.time_base)
 
     def _now(self) -> str:
         """As players count: from the beginning of the file, which in a broadcast is not 0."""
-        return clock(self._seconds() - self.begin)
+        return clock(self._seconds() - self._begins)
 
     def _emit(self, kind: str, message: str) -> None:
         self.context.emit(Event(kind, message, self.context.name, self.total))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+from dualface.graph.node import Snapshot
 from dualface.graph.types import Video
 from dualface.nodes.decode.pixels import Pixels, ToNv12, upright
 from dualface.nodes.decode.probe import orientation
+from dualface.nodes.packed import fraction, ratio
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,15 @@ class Shape:
     height: int
     rotation: int = 0
     aspect: Fraction = Fraction(1)
+
+    def numbers(self) -> tuple[int, ...]:
+        """As whole numbers; `of` takes them back."""
+        return self.width, self.height, self.rotation, *ratio(self.aspect)
+
+    @staticmethod
+    def of(numbers: Sequence[int]) -> Shape:
+        width, height, rotation, wide, high = numbers
+        return Shape(width, height, rotation, Fraction(wide, high))
 
     def __str__(self) -> str:
         turned = f" turned by {self.rotation} degrees" if self.rotation else ""
@@ -38,9 +50,13 @@ class Shapes:
 
     def __init__(self, video: Video, stream: Any) -> None:
         self.first = self.last = Shape(video.width, video.height, video.rotation, video.pixel_aspect)
-        self._codec = stream.codec_context
+        self.watch(stream)
         self._coded = self._codec.sample_aspect_ratio
         self._angle: int | None = None  # of the last picture that was looked at
+
+    def watch(self, stream: Any) -> None:
+        """From now on the pictures come from this ``stream``."""
+        self._codec = stream.codec_context
 
     def of(self, frame: Any) -> Shape:
         """The shape of the next picture."""
@@ -59,6 +75,18 @@ class Shapes:
         ):  # fmt: skip
             self.last = Shape(frame.width, frame.height, rotation, aspect)
         return self.last
+
+    def snapshot(self) -> Snapshot:
+        """The state as plain arrays."""
+        looked = (0, 0) if self._angle is None else (1, self._angle)
+        return {"shape": np.array([*self.last.numbers(), *looked, *ratio(self._coded)], np.int64)}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take up the state of an earlier `snapshot`."""
+        *shape, looked, angle, wide, high = snapshot["shape"].tolist()
+        self.last = Shape.of(shape)
+        self._angle = angle if looked else None
+        self._coded = fraction(wide, high)
 
 
 class Fitted:

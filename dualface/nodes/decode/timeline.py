@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
+
+from dualface.graph.node import Snapshot
+
 
 class Timeline:
     """Gives each picture its time in the stream's ``time_base``.
@@ -45,3 +49,13 @@ class Timeline:
             self.repaired += 1
         self.last = placed
         return placed
+
+    def snapshot(self) -> Snapshot:
+        """The state as plain arrays."""
+        last = 0 if self.last is None else self.last
+        return {"timeline": np.array([self.last is not None, last, self.shift, self.repaired], np.int64)}
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Take up the state of an earlier `snapshot`."""
+        placed, last, self.shift, self.repaired = snapshot["timeline"].tolist()
+        self.last = last if placed else None
