@@ -3,12 +3,15 @@
 Hydra runs what its section names: callbacks, logging, launchers. So no config file but dualface's and
 Hydra's own may set it, whatever its header, folder or defaults list; a person may type the settings
 listed here. ``_target_`` is followed nowhere else and refused in files to be clear about it.
+
+A file refers to other keys (``${layout.width}``) and calls no resolver (``${oc.env:HOME}``): resolvers
+read the environment, and whatever is installed may register more of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from dualface.graph.errors import Problem
@@ -78,12 +81,65 @@ def file_problem(
     return None
 
 
+def value_problem(file: str, config: Any) -> Problem | None:
+    """What is wrong with the texts in ``config``, all that a user's or plugin's ``file`` holds, as Hydra
+    will read them: looked at before that, since Hydra follows what a defaults list refers to at once.
+
+    >>> value_problem("a.yaml", {"width": "${layout.width}"})
+    >>> print(value_problem("a.yaml", {"a": ["${oc.env:HOME}"]}))
+    a.yaml: ${oc.env:HOME} calls a resolver, which no config file may. Refer to keys, as in \
+${layout.width}, or type the value. [closed-setting]
+    """
+    for text in _texts(config):
+        if _calls(text):
+            message = f"{_printable(text)} calls a resolver, which no config file may."
+            hint = "Refer to keys, as in ${layout.width}, or type the value."
+            return Problem("closed-setting", file, message, hint)
+        if _printable(text) != text:
+            message = f"the text {_printable(text)} holds a character that cannot be shown."
+            return Problem("bad-yaml", file, message, "Take it out; look for a backslash in double quotes.")
+    return None
+
+
 def put_problem(file: str, reached: Iterable[str]) -> Problem | None:
     """What is wrong with where a defaults list puts ``file``, one of dualface's own."""
     if "hydra" not in list(reached):
         return None
     message = "a defaults list puts it into Hydra's own section, which no config file may."
     return Problem("closed-setting", file, message, "Look for hydra behind an @ in your configs.")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts in ``value``, those of keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(key)
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _calls(text: str) -> bool:
+    """Whether a colon stands within ``${...}``: only behind a resolver's name. (Also where it is escaped,
+    so that nothing hangs on who reads the text how often.)"""
+    depth = 0
+    for token in re.findall(r"\$\{|[}:]", text):
+        if token == ":" and depth:
+            return True
+        depth = depth + 1 if token == "${" else max(0, depth - (token == "}"))
+    return False
+
+
+def _printable(text: str) -> str:
+    r"""``text`` in which control characters and halves of characters are told by their number.
+
+    >>> _printable("a\x1b[1m\n")
+    'a\\x1b[1m\n'
+    """
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda m: ascii(m[0])[1:-1], text)
 
 
 def _holds_target(value: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from dualface.clashes import check as check_sweep
-from dualface.documents import check
+from dualface.documents import UNMADE, text_of, unmade
 from dualface.graph.errors import Problem, RequestError
-from dualface.guard import file_problem, put_problem, typed_problem
+from dualface.guard import file_problem, put_problem, typed_problem, value_problem
 from dualface.paths import conf_dir
 from dualface.sentences import problems_of
 
@@ -38,14 +40,23 @@ class FileConfigSource(file_config_source.FileConfigSource):
     def load_config(self, config_path: str) -> Any:
         file = Path(self.path, self._normalize_file_name(config_path)).resolve()
         try:
-            if file.is_file():
-                check(file.read_text(encoding="utf-8"), str(file))
-            return super().load_config(config_path)
+            if file.exists():
+                text_of(file)
+            result = super().load_config(config_path)
+            if not _trusted(result.path, config_path) and (
+                problem := value_problem(str(file), OmegaConf.to_container(result.config, resolve=False))
+            ):
+                raise RequestError([problem])
+            return result
+        except (RequestError, OmegaConfBaseException):
+            raise
         except UnicodeDecodeError:
             message, hint = "this is no YAML: its text is not in UTF-8.", "Save it as UTF-8."
         except OSError as error:  # OmegaConf's, with no reason, where there is a single value
             message = f"it cannot be read: {error.strerror or 'there are no keys in it'}."
             hint = "A config holds 'key: value' lines."
+        except UNMADE as error:
+            raise unmade(str(file), error) from None
         raise RequestError([Problem("bad-yaml", str(file), message, hint)])
 
 
@@ -117,7 +128,9 @@ class Loader(ConfigLoaderImpl):
             config = copy.deepcopy(master_config)
             with open_dict(config):
                 config.hydra.overrides.task = list(sweep_overrides)
-                config[REFUSED] = [dataclasses.asdict(problem) for problem in told]
+                # As one text in which there is no $: what a problem cites is not to be followed.
+                text = json.dumps([dataclasses.asdict(problem) for problem in told])
+                config[REFUSED] = text.replace("$", r"\u0024")
             return config
 
 
