@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +88,12 @@ def _measure(node: Any, known: dict[int, tuple[float, float]]) -> tuple[float, f
         sizes, depths = zip((1, 0), *(_measure(part, known) for part in parts), strict=True)
         known[id(node)] = sum(sizes), 1 + max(depths)
     return known[id(node)]
+
+
+def printable(text: str) -> str:
+    r"""``text`` in which control characters and halves of characters are told by their number.
+
+    >>> printable("a\x1b[1m\n")
+    'a\\x1b[1m\n'
+    """
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda m: ascii(m[0])[1:-1], text)

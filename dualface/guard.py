@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dualface.documents import printable
 from dualface.graph.errors import Problem
 from dualface.graph.registry import nearest
 from dualface.settings import GROUPS
@@ -81,23 +82,30 @@ def file_problem(
     return None
 
 
-def value_problem(file: str, config: Any) -> Problem | None:
-    """What is wrong with the texts in ``config``, all that a user's or plugin's ``file`` holds, as Hydra
-    will read them: looked at before that, since Hydra follows what a defaults list refers to at once.
+def content_problem(file: str, config: Any) -> Problem | None:
+    """What is wrong with ``config``, all that a user's or plugin's ``file`` holds, looked at before Hydra
+    does: it follows at once what a defaults list refers to.
 
-    >>> value_problem("a.yaml", {"width": "${layout.width}"})
-    >>> print(value_problem("a.yaml", {"a": ["${oc.env:HOME}"]}))
+    >>> content_problem("a.yaml", {"width": "${layout.width}"})
+    >>> print(content_problem("a.yaml", {"a": ["${oc.env:HOME}"]}))
     a.yaml: ${oc.env:HOME} calls a resolver, which no config file may. Refer to keys, as in \
 ${layout.width}, or type the value. [closed-setting]
     """
     for text in _texts(config):
         if _calls(text):
-            message = f"{_printable(text)} calls a resolver, which no config file may."
+            message = f"{printable(text)} calls a resolver, which no config file may."
             hint = "Refer to keys, as in ${layout.width}, or type the value."
             return Problem("closed-setting", file, message, hint)
-        if _printable(text) != text:
-            message = f"the text {_printable(text)} holds a character that cannot be shown."
+        if printable(text) != text:
+            message = f"the text {printable(text)} holds a character that cannot be shown."
             return Problem("bad-yaml", file, message, "Take it out; look for a backslash in double quotes.")
+    if not isinstance(config, Mapping):
+        return Problem("bad-yaml", file, "it holds no keys.", "A config holds 'key: value' lines.")
+    defaults = config.get("defaults", [])
+    wrong = [item for item in defaults if not _is_default(item)] if isinstance(defaults, list) else [defaults]
+    if wrong:
+        message = f"its defaults hold {wrong[0]!r:.60}, which is no choice of a config."
+        return Problem("bad-config", file, message, "Write a list, as in defaults: [/layout: solo, _self_].")
     return None
 
 
@@ -122,6 +130,17 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
+def _is_default(item: Any) -> bool:
+    """Whether ``item`` is what a defaults list may hold: a name, or one group and its choices."""
+    if not isinstance(item, Mapping):
+        return isinstance(item, str) and bool(item.strip())
+    if len(item) != 1:
+        return False
+    ((group, choice),) = item.items()
+    names = choice if isinstance(choice, list) else [choice or "none"]
+    return isinstance(group, str) and all(isinstance(name, str) for name in names)
+
+
 def _calls(text: str) -> bool:
     """Whether a colon stands within ``${...}``: only behind a resolver's name. (Also where it is escaped,
     so that nothing hangs on who reads the text how often.)"""
@@ -131,15 +150,6 @@ def _calls(text: str) -> bool:
             return True
         depth = depth + 1 if token == "${" else max(0, depth - (token == "}"))
     return False
-
-
-def _printable(text: str) -> str:
-    r"""``text`` in which control characters and halves of characters are told by their number.
-
-    >>> _printable("a\x1b[1m\n")
-    'a\\x1b[1m\n'
-    """
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda m: ascii(m[0])[1:-1], text)
 
 
 def _holds_target(value: Any) -> bool:

@@ -26,10 +26,12 @@ from omegaconf.errors import OmegaConfBaseException
 from dualface.clashes import check as check_sweep
 from dualface.documents import UNMADE, text_of, unmade
 from dualface.graph.errors import Problem, RequestError
-from dualface.guard import file_problem, put_problem, typed_problem, value_problem
+from dualface.guard import content_problem, file_problem, put_problem, typed_problem
 from dualface.paths import conf_dir
 from dualface.sentences import problems_of
 
+# What Hydra and OmegaConf raise beside their own classes, for configs of shapes that they do not expect.
+LOOSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 REFUSED = "refused"  # the key of a config that stands for one that cannot be composed
 
 
@@ -43,9 +45,8 @@ class FileConfigSource(file_config_source.FileConfigSource):
             if file.exists():
                 text_of(file)
             result = super().load_config(config_path)
-            if not _trusted(result.path, config_path) and (
-                problem := value_problem(str(file), OmegaConf.to_container(result.config, resolve=False))
-            ):
+            plain = OmegaConf.to_container(result.config, resolve=False)
+            if not _trusted(result.path, config_path) and (problem := content_problem(str(file), plain)):
                 raise RequestError([problem])
             return result
         except (RequestError, OmegaConfBaseException):
@@ -102,10 +103,10 @@ class Loader(ConfigLoaderImpl):
     ) -> Any:
         try:
             config = super().load_configuration(config_name, overrides, run_mode, *rest, **named)
-        except TypeError as error:  # OmegaConf's, where an item of a list is named by a word
+        except LOOSE as error:
             word = re.match(r"Index '(.*)' \(str\) is not an int", str(error))
-            if word is None:
-                raise
+            if word is None:  # else an item of a list is named by a word
+                raise _loose(error) from error
             typed = next((text for text in overrides if word[1] in re.split("[.=]", text)), "")
             raise ConfigCompositionException(f"Error merging override {typed}") from error
         if run_mode == RunMode.MULTIRUN:
@@ -122,7 +123,7 @@ class Loader(ConfigLoaderImpl):
                 raise RequestError(problems)
             return super().load_sweep_config(master_config, sweep_overrides)
         except Exception as error:
-            told = problems_of(error)
+            told = problems_of(_loose(error) if isinstance(error, LOOSE) else error)
             if told is None:
                 raise
             config = copy.deepcopy(master_config)
@@ -139,6 +140,15 @@ def _closed(file: str) -> RequestError:
     problem = file_problem(file, "", {}, ["hydra"], ())
     assert problem is not None
     return RequestError([problem])
+
+
+def _loose(error: Exception) -> Exception:
+    """What to tell of ``error``, one of `LOOSE`."""
+    if problems_of(error) is not None:
+        return error
+    why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    message = f"the configs cannot be put together: {why}."
+    return RequestError([Problem("bad-config", "", message, "debug=true shows where.")])
 
 
 def install() -> None:
