@@ -43,11 +43,10 @@ TYPED = (  # command lines of honest people
 )  # fmt: skip
 HEADERS = ("", "# @package _global_\n", "# @package graph\n", "# @package hydra.callbacks.x\n",
            f"# @package {ENV}\n", "# @package _global_.hydra.callbacks.x\n", "# @package protocols\n",
-           "# @package ''\n", "# @package a b\n", "# @package _group_._name_\n",
-           "# @package :\n")  # fmt: skip
+           "# @package ''\n", "# @package a b\n", "# @package :\n")  # fmt: skip
 SCALARS: tuple[Any, ...] = (
-    None, True, False, 0, -1, 2, 10**19, 10**40, math.nan, math.inf, 1e-320, "", " ", "가 나", "a\u202eb", "\0",
-    "\x1b[31m", "\ud800", "null", "true", "1e3", "\n", "a" * 300, "x:y", "a=b", "detect/yunet", "auto",
+    None, True, False, 0, -1, 2, 10**19, 10**40, math.nan, math.inf, 1e-320, "", " ", "가 나", "a\u202eb",
+    "\0", "\x1b[31m", "\ud800", "null", "true", "1e3", "\n", "a" * 300, "x:y", "a=b", "detect/yunet", "auto",
     "decode.frames", "detect", "mine", "evil", "evil.Hook", "run", "plan", "../../x", "/etc/passwd",
     "/dev/zero", "..", ".", "/", "-", "~/x", "file:///etc/passwd", "link/x.mp4", "outputs/../../{name}.mp4",
     "fifo", "a.mp4", "outputs/link/x.mp4", "{name}", "{x}", "{0.__class__}", "%s", "%03d.jpg", "640x480",
