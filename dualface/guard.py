@@ -92,6 +92,10 @@ def content_problem(file: str, config: Any) -> Problem | None:
 ${layout.width}, or type the value. [closed-setting]
     """
     for text in _texts(config):
+        if not isinstance(text, str):
+            message = f"the key {text!r:.60} is no text."
+            hint = "Put quotes around it, also around on, off, yes and no."
+            return Problem("bad-yaml", file, message, hint)
         if _calls(text):
             message = f"{printable(text)} calls a resolver, which no config file may."
             hint = "Refer to keys, as in ${layout.width}, or type the value."
@@ -117,13 +121,13 @@ def put_problem(file: str, reached: Iterable[str]) -> Problem | None:
     return Problem("closed-setting", file, message, "Look for hydra behind an @ in your configs.")
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """All texts in ``value``, those of keys too."""
+def _texts(value: Any) -> Iterator[Any]:
+    """All texts in ``value``, and all keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _texts(key)
+            yield key
             yield from _texts(inner)
     elif isinstance(value, list):
         for inner in value:

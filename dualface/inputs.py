@@ -152,9 +152,9 @@ def _fill(template: str, name: str, index: int) -> tuple[str, Problem | None]:
 def _astray(source: str, template: str, base: Path, output: str) -> Problem | None:
     """What is wrong with ``output``, made of a ``template`` that nobody typed: it lies in the folder of
     outputs, wherever links lead."""
-    top = base / OUTPUTS
-    inside = Path(output).parts[:1] == (OUTPUTS,) and ".." not in Path(output).parts
-    if inside and Path(os.path.realpath(base / output)).is_relative_to(os.path.realpath(top)):
+    first, *rest = Path(output).parts
+    real, top = Path(os.path.realpath(base / output)), os.path.realpath(base / OUTPUTS)
+    if first == OUTPUTS and rest and ".." not in rest and real.is_relative_to(top):
         return None
     message = f"a config names {template} as output, which is not within the folder {OUTPUTS}."
     return Problem("bad-output", source, message, f"Type output={template} if that is meant.")

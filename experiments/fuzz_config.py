@@ -39,7 +39,7 @@ def drawn(surface: str, count: int, first: int) -> list[tuple[str, list[str]]]:
         if surface == "typed":
             cases.append(("", ["action=plan", *data.draw(overrides())]))
         else:
-            cases.append((data.draw(texts(surface)), command(surface, data.draw(st.booleans()))))
+            cases.append((data.draw(texts(surface)), command(surface, data.draw(st.integers(0, 3)) > 0)))
 
     draw()
     return cases

@@ -7,12 +7,15 @@ import io
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hostile_configs import SECRET, SURFACES
 from media import Film, make
 from watching import watched
 
+LEASES = Path("/tmp/dualface-leases")
 TOKEN = "what-nobody-may-read"
 
 
@@ -35,38 +38,27 @@ class Ground:
         entry.mkdir()
         (entry / "METADATA").write_text("Metadata-Version: 2.1\nName: hostile\nVersion: 1.0\n")
         (entry / "entry_points.txt").write_text("[dualface.conf]\nhostile = hostile_conf\n")
-        os.chdir(self.here)
-        os.environ |= {"DUALFACE_HOME": str(folder / "home"), SECRET: TOKEN}
-        sys.path[:0] = [str(self.here), str(folder / "plugin")]
-        sys.dont_write_bytecode = True
 
     def try_out(self, surface: str, text: str, args: list[str]) -> tuple[int | str, str, list[str]]:
         """Exit code (or the exception that came out), what was said, and what is wrong with that."""
         from dualface.app import main
 
-        roots = [self.here if surface not in ("manual", "model", "plugin") else self.folder]
-        file = roots[0] / SURFACES[surface][0] if surface in SURFACES else None
-        (self.here / "conf").mkdir(exist_ok=True)
-        if file:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(text.encode("utf-8", "surrogatepass"))
-        outputs = (
-            self.here / "runs",
-            self.here / "outputs",
-            self.folder / "home",
-            Path("/tmp/dualface-leases"),
-        )
-        before = {path for path in self.here.rglob("*")}
+        file = self._put(surface, text)
+        outputs = [self.here / "runs", self.here / "outputs", self.folder / "home", LEASES]
+        # What is typed may lead anywhere.
+        allowed = [self.folder, LEASES] if surface == "typed" else outputs
+        before = set(self.here.rglob("*"))
         said = io.StringIO()
         code: int | str
         with (
-            watched(*outputs) as findings,
+            self._within(),
+            watched(*allowed) as findings,
             contextlib.redirect_stdout(said),
             contextlib.redirect_stderr(said),
         ):
             try:
                 code = main(args)
-            except BaseException as error:
+            except (Exception, SystemExit) as error:
                 code = type(error).__name__
                 findings.append(f"{code} came out: {error}")
         told = said.getvalue()
@@ -76,15 +68,35 @@ class Ground:
             findings.append(f"exit code {code}")
         if code and not told.strip():
             findings.append("nothing was said")
-        if TOKEN in told and surface != "typed":
-            findings.append("the environment was read")
-        made = {p for p in self.here.rglob("*") if p not in before and p.name != "mine.yaml"}
-        if stray := [p for p in made if p.relative_to(self.here).parts[0] not in ("runs", "outputs", "conf")]:
-            findings += [] if surface == "typed" else [f"made {stray[0]}"]
-        if list(self.outside.iterdir()):
-            findings.append("a file was made outside")
+        if surface != "typed":
+            made = {path for path in self.here.rglob("*") if path not in before}
+            stray = [p for p in made if p.relative_to(self.here).parts[0] not in ("runs", "outputs")]
+            findings += [f"made {stray[0]}"] if stray else []
+            findings += ["a file was made outside"] if any(self.outside.iterdir()) else []
+            if any(TOKEN in text for text in [told, *map(_text, made)]):
+                findings.append("the environment was read")
         self._tidy(file)
         return code, told, findings
+
+    def _put(self, surface: str, text: str) -> Path | None:
+        (self.here / "conf").mkdir(exist_ok=True)
+        if surface not in SURFACES:
+            return None
+        name = SURFACES[surface][0]
+        file = (self.here if name.startswith("conf") else self.folder) / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        return file
+
+    @contextlib.contextmanager
+    def _within(self) -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.here)
+            patch.setenv("DUALFACE_HOME", str(self.folder / "home"))
+            patch.setenv(SECRET, TOKEN)
+            patch.setattr(sys, "path", [str(self.here), str(self.folder / "plugin"), *sys.path])
+            patch.setattr(sys, "dont_write_bytecode", True)
+            yield
 
     def _tidy(self, file: Path | None) -> None:
         for path in [file, *self.outside.iterdir(), *(self.here / "outputs").glob("*.*")]:
@@ -99,9 +111,9 @@ def command(surface: str, planned: bool) -> list[str]:
     args += SURFACES[surface][1]
     if surface in ("model", "target"):
         return args
-    return [
-        *args,
-        "input=a.mp4",
-        *(["action=plan"] if planned else []),
-        *(() if "hw=" in str(args) else ["hw=cpu"]),
-    ]
+    args += ["input=a.mp4", *(["action=plan"] if planned else [])]
+    return args if "hw=" in str(args) else [*args, "hw=cpu"]
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
