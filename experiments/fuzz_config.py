@@ -48,28 +48,30 @@ def drawn(surface: str, count: int, first: int) -> list[tuple[str, list[str]]]:
 def main(cases: int = 3000, first: int = 0, only: str = "") -> int:
     codes: Counter[str] = Counter()
     problems: Counter[str] = Counter()
-    found: dict[str, list[str]] = {}
+    found: Counter[str] = Counter()
+    surfaces = [name for name in (*SURFACES, "typed") if only in ("", name)]
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         ground = Ground(Path(folder).resolve())
-        surfaces = [name for name in (*SURFACES, "typed") if only in ("", name)]
-        began = time.monotonic()
         for surface in surfaces:
+            here: Counter[int | str] = Counter()
             for text, args in drawn(surface, max(1, cases // len(surfaces)), first):
                 code, told, findings = ground.try_out(surface, text, args)
-                codes[f"{surface:10} {code}"] += 1
+                here[code] += 1
                 problems.update(re.findall(r"\[([a-z-]+)\]$", told, re.MULTILINE))
                 for finding in findings:
-                    cited = f"{args} {told[-600:]}\n--- {text[:800]}"
-                    found.setdefault(re.sub(r"\d+", "#", finding)[:160] + _which(told), []).append(cited)
-            print(f"{time.monotonic() - began:5.0f} s  {surface}", flush=True)
-    for name, count in sorted(codes.items()):
-        print(f"{count:6}  {name}")
+                    kind = re.sub(r"\d+", "#", finding)[:160] + _which(told)
+                    if not found[kind]:
+                        print(f"\n=== {kind}\n{args} {told[-600:]}\n--- {text[:800]!r}\n", flush=True)
+                    found[kind] += 1
+            codes += Counter({str(code): count for code, count in here.items()})
+            counts = ", ".join(f"exit {code}: {count}" for code, count in sorted(here.items(), key=str))
+            print(f"{time.monotonic() - began:5.0f} s  {surface:10} {counts}", flush=True)
     print("problems:", ", ".join(f"{name} {count}" for name, count in problems.most_common()))
-    print(f"{sum(codes.values())} cases, {sum(map(len, found.values()))} findings of {len(found)} kinds")
-    for finding, cited in found.items():
-        print(f"{len(cited):6}  {finding}")
-    for finding, cited in found.items():
-        print(f"\n=== {finding}\n{cited[0]}")
+    print("exit codes:", ", ".join(f"{code}: {count}" for code, count in sorted(codes.items())))
+    print(f"{sum(codes.values())} cases, {sum(found.values())} findings of {len(found)} kinds")
+    for kind, count in found.items():
+        print(f"{count:6}  {kind}")
     return int(bool(found))
 
 
@@ -79,5 +81,5 @@ def _which(told: str) -> str:
 
 
 if __name__ == "__main__":
-    given_ = dict(arg.split("=", 1) for arg in sys.argv[1:])
-    sys.exit(main(int(given_.get("cases", 3000)), int(given_.get("seed", 0)), given_.get("surface", "")))
+    said = dict(arg.split("=", 1) for arg in sys.argv[1:])
+    sys.exit(main(int(said.get("cases", 3000)), int(said.get("seed", 0)), said.get("surface", "")))
