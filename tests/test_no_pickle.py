@@ -10,7 +10,8 @@ import dualface
 
 PACKAGE = Path(dualface.__file__).parent
 MODULES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-# `torch.load`, `numpy.load`, `yaml.load` and the like, by the module's usual names.
+# `torch.load`, `numpy.load`, `yaml.load` and the like, by the module's usual names; numpy's may say that it
+# takes no pickles.
 LOADS = {(module, name) for module in ("torch", "np", "numpy", "cupy") for name in ("load", "fromfile")}
 LOADS |= {("yaml", name) for name in ("load", "full_load", "unsafe_load", "load_all", "unsafe_load_all")}
 CALLS = {"eval", "exec", "__import__"}
@@ -25,13 +26,15 @@ def risky(tree: ast.AST) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in MODULES:
             yield str(node.module)
         elif isinstance(node, ast.Call):
-            called = node.func
+            called, given = node.func, {k.arg: getattr(k.value, "value", None) for k in node.keywords}
             if isinstance(called, ast.Name) and called.id in CALLS:
                 yield called.id
             if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
                 where = called.value.id, called.attr
-                yield from [".".join(where)] if where in LOADS else []
-            yield from (str(k.arg) for k in node.keywords if k.arg in ("allow_pickle", "weights_only"))
+                if where in LOADS and given.get("allow_pickle") is not False:
+                    yield ".".join(where)
+            if given.get("allow_pickle", False) is not False:
+                yield "allow_pickle"
 
 
 def test_no_file_is_read_by_what_may_run_it() -> None:
@@ -44,6 +47,7 @@ def test_no_file_is_read_by_what_may_run_it() -> None:
 
 
 def test_it_is_noticed() -> None:
+    assert not list(risky(ast.parse("np.load(x, allow_pickle=False)")))
     text = "import pickle\nfrom joblib import x\nnp.load('x', allow_pickle=True)\nyaml.load('x')\neval('x')"
     assert sorted(risky(ast.parse(text))) == [
         "allow_pickle",
