@@ -228,7 +228,7 @@ def task(config: Any) -> float:
     _runs[folder] = code
     try:
         if REFUSED in config:
-            raise RequestError(Problem(**problem) for problem in config[REFUSED])
+            raise RequestError(Problem(**problem) for problem in json.loads(config[REFUSED]))
         plain = _plain(config)
         named = str(plain["objective"])
         debug = bool(plain["debug"])

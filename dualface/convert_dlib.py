@@ -77,6 +77,7 @@ class _Net:
         out, _, *kernel = conv.weights.shape
         shapes = zip(self.shape[1:], kernel, conv.stride, conv.padding, strict=True)
         self.shape = [out, *((side + 2 * pad - k) // step + 1 for side, k, step, pad in shapes)]
+        self.check()
         self.add(
             "Conv", self.keep(conv.weights), self.keep(conv.bias),
             kernel_shape=kernel, strides=conv.stride, pads=conv.padding * 2,
@@ -84,7 +85,13 @@ class _Net:
 
     def pool(self, kind: str, size: int) -> None:
         self.shape[1:] = [(side - size) // 2 + 1 for side in self.shape[1:]]
+        self.check()
         self.add(kind, kernel_shape=[size] * 2, strides=[2, 2])
+
+    def check(self) -> None:
+        """Whether anything is left of the picture."""
+        if min(self.shape) < 1:
+            raise ValueError("its layers leave nothing of the picture")
 
     def pad(self, shape: list[int]) -> None:
         """Zeros behind the last channel, right and below, up to ``shape``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from dualface import convert_dlib
+from dualface import convert_dlib, onnx_file
 
 VERSION = 2  # part of the name of cached results; raise it when a conversion changes
 
@@ -16,7 +16,7 @@ def apply(data: bytes, steps: Sequence[str]) -> bytes:
     import onnx
 
     read = READERS.get(steps[0]) if steps else None
-    model = (read or _load)(data)
+    model = (read or onnx_file.parse)(data)
     for step in steps[1:] if read else steps:
         STEPS[step](model)
     try:
@@ -24,15 +24,6 @@ def apply(data: bytes, steps: Sequence[str]) -> bytes:
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise ValueError(f"what comes out is not valid ONNX ({str(error).splitlines()[0]})") from error
     return bytes(model.SerializeToString())
-
-
-def _load(data: bytes) -> Any:
-    import onnx
-
-    try:
-        return onnx.load_from_string(data)
-    except Exception as error:  # protobuf's own class, which moves between its versions
-        raise ValueError("it is not an ONNX file") from error
 
 
 def dynamic_size(model: Any) -> None:

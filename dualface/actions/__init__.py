@@ -44,6 +44,11 @@ class Request:
     sweep: bool = False
     outcome: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def typed(self) -> frozenset[str]:
+        """The keys given on the command line."""
+        return frozenset(text.lstrip("+").partition("=")[0] for text in self.command)
+
     def overrides(self, section: str) -> Mapping[str, Any]:
         """The values given as ``section.key=value``, as YAML reads them."""
         import yaml  # type: ignore[import-untyped]

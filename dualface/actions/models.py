@@ -51,6 +51,7 @@ def _target(config: Mapping[str, Any], request: Request) -> Hardware:
     """The hardware that ``target`` names: a config of the group ``hw``."""
     from dualface.actions.prepare import hardware
     from dualface.documents import read
+    from dualface.guard import content_problem
     from dualface.paths import conf_dir
     from dualface.searchpath import folders
 
@@ -65,6 +66,8 @@ def _target(config: Mapping[str, Any], request: Request) -> Hardware:
         hint = f"Did you mean '{near}'?" if near else f"There are {', '.join(sorted(files))}."
         raise RequestError([Problem("no-target", "target", f"there is no hardware '{name}'.", hint)])
     values = read(files[name]) or {}
+    if problem := content_problem(str(files[name]), values):
+        raise RequestError([problem])
     typed = {key: value for key, value in request.overrides("hw").items() if "." not in key}
     resolved = hardware({"hw": {"name": name, **values, **typed}}, request, trust=True)
     for line in resolved.warnings:

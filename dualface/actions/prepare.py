@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -40,14 +40,16 @@ NOMINAL = Job(
 )
 
 
-def probe_all(config: Mapping[str, Any], folder: Path | None) -> tuple[list[Job], list[tuple[Wish, str]]]:
+def probe_all(
+    config: Mapping[str, Any], folder: Path | None, typed: Collection[str]
+) -> tuple[list[Job], list[tuple[Wish, str]]]:
     """The jobs that can be read, and a sentence for each that cannot."""
     from dualface.nodes.decode.probe import probe
 
     protocols = tuple(config["protocols"])
     jobs: list[Job] = []
     bad: list[tuple[Wish, str]] = []
-    for wish in wishes(config, folder):
+    for wish in wishes(config, folder, typed):
         try:
             job = probe(wish.path, output=wish.output, name=wish.name, index=wish.index, protocols=protocols)
             jobs.append(job)
@@ -124,7 +126,7 @@ def prepare(
         with told:
             _check_protocols(config)
         with told:
-            jobs, bad = probe_all(config, folder)
+            jobs, bad = probe_all(config, folder, request.typed)
     recovery = Recovery()
     with told:
         recovery = read_recovery(config.get("recovery") or {})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dualface.documents import check
+from dualface.documents import text_of
 from dualface.graph.errors import RequestError
 from dualface.hw.layers import Layer
 
@@ -23,7 +23,7 @@ def read_manual(path: Path) -> Layer:
     if not path.is_file():
         return Layer("manual", {})
     try:
-        check(path.read_text(encoding="utf-8"), str(path))
+        text_of(path)
         loaded = OmegaConf.load(path)
         plain = OmegaConf.to_container(loaded, resolve=False)
     except RequestError as error:

@@ -7,12 +7,10 @@ this user's alone, and a file that somebody else owns or can write is not read b
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from dualface import atomic, paths
+from dualface import atomic, owned, paths
 from dualface.infer.shapes import Size
 
 BATCH = 16  # the most pictures an engine takes at a time, where nobody asks for more
@@ -62,9 +60,7 @@ def path(onnx: bytes, library: str, version: str, target: Target, profile: Profi
 
 def folder() -> Path:
     """The folder of engines, made for this user alone."""
-    place = paths.cache_dir() / "engines"
-    place.mkdir(mode=0o700, exist_ok=True)
-    return place
+    return owned.folder(paths.cache_dir() / "engines")
 
 
 def save(file: Path, plan: bytes) -> None:
@@ -74,25 +70,6 @@ def save(file: Path, plan: bytes) -> None:
 
 def load(file: Path) -> bytes | None:
     """The plan in ``file``, or None where there is none that can be trusted and is whole."""
-    try:
-        if not _ours(file.parent.lstat(), stat.S_IFDIR):
-            return None
-        # Owner and mode are those of the file that is read, whatever its name points to by then.
-        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(handle, "rb") as opened:
-            if not _ours(os.fstat(handle), stat.S_IFREG):
-                return None
-            data = opened.read()
-    except OSError:
-        return None
+    data = owned.read(file) or b""
     digest, plan = data[:32], data[32:]
     return plan if plan and hashlib.sha256(plan).digest() == digest else None
-
-
-def _ours(found: os.stat_result, kind: int) -> bool:
-    """Of this kind, this user's, and written by nobody else."""
-    if stat.S_IFMT(found.st_mode) != kind:
-        return False
-    if not hasattr(os, "getuid"):  # Windows: a user's cache folder is that user's
-        return True
-    return found.st_uid == os.getuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dualface import onnx_file
+
 Shape = tuple[int, ...]
 Size = tuple[int, int]
 FREE = -1
@@ -13,12 +15,10 @@ FREE = -1
 
 def load(path: Path) -> Any:
     """The ONNX model in ``path``. Raises ValueError where it is none."""
-    import onnx
-
     try:
-        return onnx.load(str(path))
-    except Exception as error:  # protobuf's own class, which moves between its versions
-        raise ValueError(f"{path} is not an ONNX file") from error
+        return onnx_file.parse(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def inputs(model: Any) -> dict[str, Shape]:

@@ -59,6 +59,24 @@ def test_a_folder_that_others_can_write_is_not_trusted(file: Path) -> None:
     assert engines.load(file) is None
 
 
+def test_a_folder_that_others_could_write_is_closed_and_emptied(file: Path) -> None:
+    engines.save(file, b"plan")
+    file.parent.chmod(0o777)
+    assert engines.folder() == file.parent
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert not file.exists()
+    engines.save(file, b"plan")
+    file.parent.chmod(0o755)  # others could read it
+    engines.folder()
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert engines.load(file) == b"plan"
+
+
+def test_a_pipe_is_not_waited_for(file: Path) -> None:
+    os.mkfifo(file, 0o600)
+    assert engines.load(file) is None
+
+
 def test_a_file_of_somebody_else_is_not_loaded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engines.save(file, b"plan")
     monkeypatch.setattr(os, "getuid", lambda: 12345)
