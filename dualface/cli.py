@@ -136,7 +136,11 @@ def _override(
         return f"+{arg}" if group == key and group not in GROUPS and "/" not in key and not sign else arg
     if head in GROUPS:
         return f"++{key}={value}" if "." in key and sign != "~" else arg
-    if head not in known:
+    blocks = {name.partition(".")[0] for name in known if "." in name}
+    if head in blocks and "." in key and key not in known:
+        problems.append(_unknown(key, known, "there is no key"))
+        return arg
+    if head not in (*known, *blocks):
         problems.append(_unknown(head, [*known, *groups], "there is no key"))
         return arg
     if value is None or sign == "~" or key not in (*PATHS, *NAMES):

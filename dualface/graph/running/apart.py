@@ -20,14 +20,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dualface.graph.errors import InputError
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.here import OpenDevice, Try
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import remove_partials
+from dualface.graph.running.pace import Pace
 from dualface.graph.running.terms import Terms
-from dualface.graph.running.worker import ENDS, Order, serve
+from dualface.graph.running.worker import ENDS, Held, Order, serve
 
 POLL = 0.05  # seconds between two looks at the stop event
 PATIENCE = 2.0  # seconds that a process which is to end has for it
@@ -40,8 +42,8 @@ class Apart:
     """A process, started with the first job and again after one that it did not survive. The kinds
     of the graph and ``open_device`` have to be importable there."""
 
-    def __init__(self, listener: Listener, open_device: OpenDevice | None) -> None:
-        self._listener, self._open_device = listener, open_device
+    def __init__(self, listener: Listener, open_device: OpenDevice | None, pace: Pace | None = None) -> None:
+        self._listener, self._open_device, self._pace = listener, open_device, pace
         self._process: Any = None
         self._pipe: Any = None
         self._last: _Remote | None = None  # the job it does, or did last
@@ -55,7 +57,7 @@ class Apart:
         order = Order(job, slot, pipeline, terms, tuple(events))
         # By itself: what cannot be read over there must not take the pipe's reader along.
         self._pipe.send((job.index, pickle.dumps(order)))
-        self._last = _Remote(order, self._process, self._pipe, self._listener)
+        self._last = _Remote(order, self._process, self._pipe, self._listener, self._pace)
         return self._last
 
     def close(self) -> None:
@@ -108,10 +110,11 @@ def _end_all() -> None:
 class _Remote:
     """A job in another process."""
 
-    def __init__(self, order: Order, process: Any, pipe: Any, listener: Listener) -> None:
+    def __init__(self, order: Order, process: Any, pipe: Any, listener: Listener, pace: Pace | None) -> None:
         self.job, self._slot, self._graph = order.job, order.slot.name, order.pipeline.graph
         self._process, self._pipe, self._listener = process, pipe, listener
         self._events, self._frames = list(order.events), 0
+        self._pace, self._held = pace, Held()
         self._result: JobResult | None = None
         self._lock = threading.Lock()  # over reading from the pipe, and what comes of it
 
@@ -122,6 +125,7 @@ class _Remote:
                 asked = True
                 with contextlib.suppress(OSError):
                     self._pipe.send("stop")
+            self._keep_pace()
             try:
                 self._hear(POLL)
             except (EOFError, OSError):
@@ -131,6 +135,20 @@ class _Remote:
                 self.clean()
                 return self._ended("failed", f"The process of {self._slot} was not understood: {error!r}.")
         return self._result
+
+    def _keep_pace(self) -> None:
+        """Tell the process whether the job may go on, where that has changed."""
+        if self._pace is None:
+            return
+        try:
+            held = Held(self._pace.hold(self._slot, self.job))
+        except InputError as error:
+            held = Held(fails=str(error))
+        # Of a job that stays held only the first reason is told.
+        if (held.why is None, held.fails) != (self._held.why is None, self._held.fails):
+            with contextlib.suppress(OSError):  # it is gone; what is heard says so
+                self._pipe.send(held)
+            self._held = held
 
     def abandon(self) -> JobResult:
         with contextlib.suppress(Exception):

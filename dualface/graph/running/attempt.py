@@ -18,6 +18,7 @@ from dualface.graph.running.checkpoint import Checkpoint, Mark, Segments
 from dualface.graph.running.line import Line
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import PATIENCE, Outputs
+from dualface.graph.running.pace import Pace, Pauses
 from dualface.graph.running.step import NodeFailed, Step
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.unfinished import Unfinished
@@ -45,6 +46,7 @@ class Attempt:
         *,
         terms: Terms = Terms(),  # noqa: B008  # frozen
         events: Iterable[Event] = (),
+        pace: Pace | None = None,
     ) -> None:
         self.job = job
         self.slot = slot
@@ -60,7 +62,8 @@ class Attempt:
         self._steps = [Step(node, pipeline.graph, count) for node in pipeline.graph.nodes]
         self._segments = Segments(terms.segment_seconds) if terms.segment_seconds else None
         delivered = functools.partial(listener.progress, job)
-        self._line = Line(job, pipeline, self._steps, delivered, self._segments, self._keep)
+        pauses = Pauses(pace, slot.name, job, self.emit)
+        self._line = Line(job, pipeline, self._steps, delivered, self._segments, self._keep, pauses)
 
     def run(self, stop: threading.Event) -> JobResult:
         """The result; never raises for what nodes do."""
