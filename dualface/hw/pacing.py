@@ -61,7 +61,8 @@ class Pacing:
         running = self._tally.running
         for disk in self._places.disks.get(job.index, ()):
             if disk in self._hopeless and job.index not in running:
-                raise InputError(self._lost(disk, job.index))
+                # For good, as a slot will now take it in order to tell so.
+                raise InputError(self._given_up.setdefault(job.index, self._lost(disk, job.index)))
             if disk in state.full:
                 return self._full(disk, state.full[disk])
         gpu = self._places.gpus.get(slot)
@@ -82,7 +83,7 @@ class Pacing:
         there = [n for n in self._tally.running if disk in self._places.disks.get(n, ())]
         last = next((n for n in reversed(there) if n not in self._given_up), None)
         if last is not None:
-            self._given_up = {**self._given_up, last: self._lost(disk, last)}
+            self._given_up[last] = self._lost(disk, last)
         elif not there:
             self._hopeless |= {disk}
 

@@ -92,8 +92,8 @@ def free_bytes(folder: Path) -> int:
 
 
 class Sampler:
-    """Looks at the machine when called, always on the same thread; to be closed. ``folders`` holds one of each disk, ``free``
-    answers how many bytes are free in one."""
+    """Looks at the machine when called, always on the same thread; to be closed. ``folders`` holds one of
+    each disk, ``free`` answers how many bytes are free in one."""
 
     def __init__(self, folders: Iterable[Path], free: Callable[[Path], int] = free_bytes) -> None:
         self._folders, self._free = tuple(folders), free
