@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,11 @@ from execute_fakes import Recorder, make_graph, make_job, make_plan, place, run
 from dualface.graph.errors import InputError
 from dualface.graph.job import Job
 from dualface.graph.plan import Plan
+from dualface.hw.monitor import Monitor
+from dualface.hw.pacing import Pacing, Places
+from dualface.hw.pressure import Limits
+from dualface.hw.sampling import Gpu, Sample
+from dualface.hw.tally import Tally
 
 WAIT = 30.0  # seconds until something that ought to happen is given up
 WHERE = {"here": {}, "apart": {"apart": True, "open_device": open_device}}
@@ -177,3 +183,28 @@ def test_slots_that_must_wait_hold_no_lease(tmp_path: Path) -> None:
     assert [r.status for r in run(leased, listener=hand, pace=hand, leases=Leases())] == ["done"] * 2
     assert held
     assert not any(held)
+
+
+@everywhere
+def test_heat_lets_a_job_less_run_until_it_is_over(
+    tmp_path: Path, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualface.hw.pressure.PRESSED", 0.05)
+    hot, hand = ["thermal slowdown"], Hand()
+    tally = Tally(hand)
+    places = Places({"slot 0": 0, "slot 1": 0}, {}, [])
+    pacing = Pacing(Limits(calm=0.3, slots={0: 2}), places, tally)
+
+    def look() -> Sample:
+        # It gets hot once both run, and cools once one of them pauses.
+        heat = len(hand.frames) == 2 and not any("Paused" in str(call[-1]) for call in hand.calls)
+        return Sample(time.monotonic(), gpus=(Gpu(0, throttle=tuple(hot) if heat else ()),))
+
+    with Monitor(look, 0.02, pacing.take):
+        results = run(plan(tmp_path, frames=4000), listener=tally, pace=pacing, **WHERE[where])
+    assert [r.status for r in results] == ["done", "done"]
+    both = sorted(map(told, results), key=len)
+    assert both == [[], [("warning", "Paused"), ("notice", "Goes on af")]]
+    sentence = "Paused: GPU 0 holds its clock down (thermal slowdown); 1 of its 2 slots go on."
+    assert sentence in [e.message for r in results for e in r.events]
+    assert [r.job.output.read_text().count("\n") for r in results] == [4000, 4000]
