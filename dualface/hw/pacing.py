@@ -62,7 +62,7 @@ class Pacing:
         for disk in self._places.disks.get(job.index, ()):
             if disk in self._hopeless and job.index not in running:
                 # For good, as a slot will now take it in order to tell so.
-                raise InputError(self._given_up.setdefault(job.index, self._lost(disk, job.index)))
+                raise InputError(self._given_up.setdefault(job.index, self._lost(disk)))
             if disk in state.full:
                 return self._full(disk, state.full[disk])
         gpu = self._places.gpus.get(slot)
@@ -78,21 +78,20 @@ class Pacing:
         return self._slower(state, gpu) if place >= self._limits.slots.get(gpu, 1) - taken else None
 
     def _give_up(self, disk: int) -> None:
-        """The job there that started last, which has the least to lose; its file makes room for others.
-        Where none runs, those that wait are not to go on waiting."""
+        """The job there that started last, which has the least to lose; what it does not keep for another
+        run makes room for others. Where none runs, those that wait are not to go on waiting."""
         there = [n for n in self._tally.running if disk in self._places.disks.get(n, ())]
         last = next((n for n in reversed(there) if n not in self._given_up), None)
         if last is not None:
-            self._given_up[last] = self._lost(disk, last)
+            self._given_up[last] = self._lost(disk)
         elif not there:
             self._hopeless |= {disk}
 
-    def _lost(self, disk: int, job: int) -> str:
+    def _lost(self, disk: int) -> str:
         least, patience = self._limits.disk_mb, self._limits.patience or 0
-        gone = ", and its unfinished file is removed" if job in self._tally.running else ""
         return (
             f"{self._places.folders[disk]} has had less than {least:g} MiB free (monitor.disk_mb) for "
-            f"{patience:g} s (monitor.patience): the job is given up{gone}. Make room and run it again."
+            f"{patience:g} s (monitor.patience): the job is given up. Make room and run it again."
         )
 
     def _full(self, disk: int, full: Full) -> str:
