@@ -138,7 +138,11 @@ def _override(
         return f"++{key}={value}" if "." in key and sign != "~" else arg
     if head == "faults" and sign != "~":
         return f"++{key}={value}"  # as +faults=, which Hydra would refuse for a key that there is
-    if head not in known:
+    blocks = {name.partition(".")[0] for name in known if "." in name}
+    if head in blocks and "." in key and key not in known:
+        problems.append(_unknown(key, known, "there is no key"))
+        return arg
+    if head not in (*known, *blocks):
         problems.append(_unknown(head, [*known, *groups], "there is no key"))
         return arg
     if value is None or sign == "~" or key not in (*PATHS, *NAMES):

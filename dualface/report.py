@@ -6,7 +6,9 @@ Every figure is what a node counted or reported; one that no node gave is left o
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,10 +43,12 @@ def build_report(
     graph: str = "",
     command: Sequence[str] = (),
     debug: bool = False,
+    monitor: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report of one run: ``results`` of ``plan``, begun at ``started``, that took ``seconds``.
 
-    ``command`` is what was asked for (Hydra's overrides); ``debug`` adds tracebacks. All values
+    ``command`` is what was asked for (Hydra's overrides); ``debug`` adds tracebacks,
+    ``monitor`` what was seen of the machine. All values
     are plain JSON (numbers that are not finite become null).
     """
     jobs = [_job(result, debug) for result in results]
@@ -63,6 +67,8 @@ def build_report(
         "versions": versions(),
         "peak_memory_mb": peak_memory_mb(),
     }
+    if monitor is not None:
+        report["monitor"] = _plain(monitor)
     return _finite(report)  # type: ignore[no-any-return]
 
 
@@ -81,6 +87,27 @@ def objective(report: Mapping[str, Any], name: str = "") -> float:
     if any(job["status"] not in ("done", "skipped") for job in report["jobs"]):
         return math.inf
     raise _unknown(path, flat)
+
+
+def as_text(report: Mapping[str, Any]) -> str:
+    """``report`` as JSON for people, too: indented, but a list of numbers is one line.
+
+    >>> print(as_text({"a": [1, None, -2.5e-07], "b": ["x"]}))
+    {
+      "a": [1, null, -2.5e-07],
+      "b": [
+        "x"
+      ]
+    }
+    """
+    text = json.dumps(report, indent=2, ensure_ascii=False)
+    # No string holds a line break: JSON writes it as \\n.
+    number = r"(?:-?[\d.]+(?:e[-+]?\d+)?|null)"
+    return re.sub(
+        rf"\[\n\s*{number}(?:,\n\s*{number})*\n\s*\]",
+        lambda m: " ".join(m[0].split()).replace("[ ", "[").replace(" ]", "]"),
+        text,
+    )
 
 
 def better(path: str) -> str:
@@ -105,6 +132,7 @@ def check_objective(plan: Plan, name: str) -> None:
     report = build_report(plan, results, started=datetime.now(UTC), seconds=0.0)
     known = [path for path, _ in _paths(report)]
     told = any(name.startswith(f"jobs.{n}.{part}.") for n in range(len(results)) for part in TOLD)
+    told = told or name.startswith("monitor.figures.")
     if name and name not in known and not told:
         raise _unknown(name, known)
 

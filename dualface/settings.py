@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,20 @@ def _key(default: Any, help: str) -> Any:
     if isinstance(default, list | dict):
         return field(default_factory=lambda: type(default)(default), metadata={"help": help})
     return field(default=default, metadata={"help": help})
+
+
+@dataclass
+class Monitor:
+    """What looks after the machine while jobs run; see docs/monitor.md."""
+
+    enabled: bool = _key(True, "look at GPUs, CPU, memory and disks while jobs run")
+    interval: float = _key(1.0, "seconds between two looks")
+    port: int | None = _key(None, "figures for Prometheus on 127.0.0.1 at this port; 0 finds a free one")
+    disk_mb: float = _key(512, "MiB to be left free where outputs go: below, jobs pause; 0: never")
+    patience: float | None = _key(3600, "seconds that jobs wait for such a disk; null: for ever")
+    vram_percent: float = _key(95, "of a GPU's memory, from which on a job less runs there; 100: never")
+    throttle: bool = _key(True, "a job less runs on a GPU that heat slows down")
+    calm: float = _key(60, "seconds without such trouble, after which a job more runs again")
 
 
 @dataclass
@@ -38,6 +53,7 @@ class Settings:
         {"left": None, "right": None, "sides": "person"},
         "who gets which tile: photos people.left=, people.right=; people.sides=person or position",
     )
+    monitor: Monitor = field(default_factory=Monitor)
     quiet: bool = _key(False, "no progress, only warnings and failures")
     debug: bool = _key(False, "show tracebacks")
     graph: dict[str, Any] = _key({}, "the graph: a config group")
@@ -52,13 +68,17 @@ GROUPS = (*PICTURE, "recovery")
 
 
 def keys() -> tuple[tuple[str, str, str], ...]:
-    """Name, default and help of each key that is no config group."""
-    values = vars(Settings())
-    return tuple(
-        (f.name, _show(values[f.name]), f.metadata["help"])
-        for f in dataclasses.fields(Settings)
-        if f.name not in GROUPS
-    )
+    """Name, default and help of each key that is no config group; those of a block as ``monitor.port``."""
+    return tuple(key for key in _keys(Settings()) if key[0] not in GROUPS)
+
+
+def _keys(block: Any, before: str = "") -> Iterator[tuple[str, str, str]]:
+    for f in dataclasses.fields(block):
+        value = getattr(block, f.name)
+        if dataclasses.is_dataclass(value):
+            yield from _keys(value, f"{before}{f.name}.")
+        else:
+            yield f"{before}{f.name}", _show(value), f.metadata["help"]
 
 
 def _show(value: Any) -> str:

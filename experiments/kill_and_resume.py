@@ -82,8 +82,9 @@ def interrupted(
         (line.partition("it goes on at ")[2] for line in said.splitlines() if "it goes on at" in line), ""
     )
     how = f"goes on at {on}" if on else "was done before" if "was done before" in said else "starts anew"
-    kept = any(name.endswith(".unfinished") for name in left)
-    return f"{'had ended' if ended else f'killed after {moment:5.1f} s'}, {'work kept' if kept else 'nothing kept'}; {how}"
+    kept = "work" if any(name.endswith(".unfinished") for name in left) else "nothing"
+    when = "had ended" if ended else f"killed after {moment:5.1f} s"
+    return f"{when}, {kept} kept; {how}"
 
 
 def main(args: Sequence[str]) -> int:

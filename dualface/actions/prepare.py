@@ -11,6 +11,7 @@ from typing import Any
 
 from dualface.actions import Request
 from dualface.actions.fallback import Rebuild, fitting, refusals
+from dualface.actions.monitoring import check_monitor
 from dualface.actions.people import check_people, without_recogniser
 from dualface.actions.recovery import read_faults, read_recovery
 from dualface.graph.dag import Excluded, Graph
@@ -172,6 +173,8 @@ def prepare(
             _check_record(config, graph)
         with told:
             check_people(people, graph)
+        with told:
+            check_monitor(config["monitor"])
         with told:
             check_objective(ready.plan(jobs), config["objective"])
     told.tell()

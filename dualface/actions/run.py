@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dualface.actions import Request, ends
+from dualface.actions.monitoring import monitored
 from dualface.actions.outputs import check, tidied
 from dualface.actions.prepare import NOMINAL, Ready, prepare, without_unable
 from dualface.graph.plan import Plan
@@ -34,7 +34,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     from dualface.hw.probe import machine_gpus
     from dualface.paths import lease_dir, runtime_dir
     from dualface.progress import progress, summary
-    from dualface.report import build_report, objective
+    from dualface.report import as_text, build_report, objective
 
     folder = request.folder if request.sweep else None
     ready = prepare(config, request, trust=False, folder=folder)
@@ -53,19 +53,25 @@ def main(config: Mapping[str, Any], request: Request) -> int:
     folders = check(plan, jobs, overwrite=overwrite)
     for result in skipped.values():
         print(summary(result), file=sys.stderr)
-    _keep_plan(plan, request.folder)
     started, clock = datetime.now(UTC), time.perf_counter()
     gc.freeze()  # what start-up made lives as long as the process; collecting need not walk it again
     gpus = machine_gpus() if plan.hardware.gpus else []
     own = runtime_dir() / "leases"
     leases = Leases.of_machine(limits(plan.hardware), lease_dir(), own, _note, gpus)
-    with tidied(folders), stopping() as stop, progress(jobs, quiet=bool(config["quiet"])) as listener:
+    with (
+        tidied(folders),
+        stopping() as stop,
+        progress(jobs, quiet=bool(config["quiet"])) as listener,
+        monitored(config["monitor"], plan, listener, len(failed)) as watch,
+    ):
+        _keep_plan(plan, request.folder)
         made: tuple[JobResult, ...] = ()
         if jobs:
             made = execute(
                 plan,
                 leases=leases,
-                listener=listener,
+                listener=watch.listener,
+                pace=watch.pace,
                 stop=stop,
                 overwrite=overwrite,
                 resume=resume,
@@ -85,9 +91,10 @@ def main(config: Mapping[str, Any], request: Request) -> int:
         seconds=time.perf_counter() - clock,
         command=request.command,
         debug=bool(config["debug"]),
+        monitor=watch.report,
     )
     if request.folder:
-        _write(request.folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False))
+        _write(request.folder / "report.json", as_text(report))
     counts = {s: sum(r.status == s for r in results) for s in STATUSES}
     told = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
     where = f"; report: {request.folder / 'report.json'}" if request.folder else ""

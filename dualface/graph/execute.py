@@ -6,12 +6,11 @@ import contextlib
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from dualface.graph.dag import Excluded, Graph
-from dualface.graph.errors import RequestError
+from dualface.graph.errors import InputError, RequestError
 from dualface.graph.faults import Fault
 from dualface.graph.job import Job
 from dualface.graph.node import Event
@@ -20,6 +19,7 @@ from dualface.graph.recovery import Recovery
 from dualface.graph.running.apart import Apart
 from dualface.graph.running.here import Here, OpenDevice, Place, Try
 from dualface.graph.running.outcome import JobResult, Listener, NodeUse, QueueUse, Status
+from dualface.graph.running.pace import Pace, Waiting
 from dualface.graph.running.rescue import Care
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.told import Told
@@ -59,6 +59,7 @@ def execute(
     apart: bool = False,
     recovery: Recovery | None = None,
     faults: Sequence[Fault] = (),
+    pace: Pace | None = None,
 ) -> tuple[JobResult, ...]:
     """Run all jobs of ``plan`` and tell how each ended, in the order of their index.
 
@@ -76,12 +77,13 @@ def execute(
     room for the next candidate goes on in the graph that ``rebuild`` makes without it, as long as it
     makes one (`RequestError`: it cannot), and one that is to do without a GPU in that of ``on_cpu``. With
     ``apart``, slots on a GPU that is not one slot's alone work in a process each; see `Apart`. ``faults``
-    happen on purpose.
+    happen on purpose. ``pace`` is asked before a slot takes a job and between two batches of a job's source;
+    who may not go on waits.
     """
     told = Told(listener)
     care = Care(recovery or Recovery(), (), tuple(faults))
     ways = Ways(plan, Terms(overwrite, resume, care=care, manifest=manifest), rebuild, on_cpu)
-    run = _Run(plan, leases, told, stop or threading.Event(), open_device, ways, apart)
+    run = _Run(plan, leases, told, stop or threading.Event(), open_device, ways, apart, pace)
     threads: list[threading.Thread] = []
     with _quick_switching(any(slot.gpu is not None for slot in plan.slots)):
         try:
@@ -116,6 +118,7 @@ class _Run:
         open_device: OpenDevice | None,
         ways: Ways,
         apart: bool,
+        pace: Pace | None,
     ) -> None:
         self.stop = stop
         self._plan = plan
@@ -124,7 +127,8 @@ class _Run:
         self._open_device = open_device
         self._ways = ways
         self._apart = apart and sum(slot.gpu is not None for slot in plan.slots) > 1
-        self._waiting = deque(assignment.job for assignment in plan.assignments)
+        self._pace = pace
+        self._waiting = Waiting((assignment.job for assignment in plan.assignments), pace, told.event)
         self._enough = threading.Event()  # no more jobs are to be started
         self._lock = threading.Lock()  # over the four below
         self._running: set[Try] = set()
@@ -136,13 +140,18 @@ class _Run:
         """What a slot's thread does. ``settled`` is set once it has its first job, waits for its
         leases, or has ended."""
         kind = Apart if self._apart and slot.gpu is not None else Here
-        where: Place = kind(self._told, self._open_device)
+        where: Place = kind(self._told, self._open_device, self._pace)
         try:
             while not (self._enough.is_set() or self.stop.is_set()):
                 notes: list[Event] = []
                 way: Way | None = None
+                if not self._waiting.ready(slot.name):
+                    settled.set()
+                    where.close()  # a process that does nothing keeps its memory otherwise
+                    self.stop.wait(POLL)
+                    continue
                 with self._leased(slot, notes, settled):
-                    job = self._next()
+                    job = self._next(slot, notes)
                     settled.set()
                     if job is not None:
                         self._told.job_started(job, slot.name)
@@ -153,7 +162,7 @@ class _Run:
                     self.stop.wait(way.wait)
                     if way.fresh:
                         where.close()
-                        where = Apart(self._told, self._open_device)
+                        where = Apart(self._told, self._open_device, self._pace)
                     with self._leased(way.slot, notes, job=job):
                         way = self._do(job, way, where, notes)
         except Exception as error:  # of the leases; what a job raises is its result
@@ -196,17 +205,15 @@ class _Run:
                 results.append(JobResult(job, "failed", self._refused[0]))
                 self._told.job_finished(results[-1])
             else:
-                results.append(JobResult(job, "interrupted", "Stopped before it was started."))
+                told = "Stopped before it was started."
+                results.append(JobResult(job, "interrupted", told, events=self._waiting.events(job)))
         return results
 
-    def _next(self) -> Job | None:
-        try:
-            return self._waiting.popleft()
-        except IndexError:
-            return None
-        finally:
-            if not self._waiting:
-                self._enough.set()  # nobody needs to wait for a lease any longer
+    def _next(self, slot: Slot, notes: list[Event]) -> Job | None:
+        job = self._waiting.take(slot.name, notes)
+        if not self._waiting:
+            self._enough.set()  # nobody needs to wait for a lease any longer
+        return job
 
     def _leased(
         self, slot: Slot, notes: list[Event], settled: threading.Event | None = None, job: Job | None = None
@@ -218,8 +225,8 @@ class _Run:
 
         def waiting(text: str) -> None:
             notes.append(Event("notice", text))
-            with contextlib.suppress(IndexError):
-                self._told.event(job or self._waiting[0], notes[-1])
+            if about := job or self._waiting.first:
+                self._told.event(about, notes[-1])
             if settled is not None:
                 settled.set()
 
@@ -239,12 +246,14 @@ class _Run:
         """Do ``job``; what is given is how to do it again."""
         attempt: Try | None = None
         try:
+            if self._pace is not None:
+                self._pace.hold(way.slot.name, job)  # raises if the job is not to be begun at all
             attempt = where.attempt(job, way.slot, way.pipeline, terms=way.terms, events=notes)
             with self._lock:
                 self._running.add(attempt)
             result = attempt.run(self.stop)
         except BaseException as error:
-            result = JobResult(job, "failed", _text(error), way.slot.name)
+            result = JobResult(job, "failed", _text(error), way.slot.name, events=tuple(notes))
         again = None if self.stop.is_set() else self._ways.again(result, way)
         if again is None:
             self._finish(result, attempt)
@@ -268,7 +277,7 @@ class _Run:
 
 
 def _text(error: BaseException) -> str:
-    return str(error) if isinstance(error, RequestError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, RequestError | InputError) else f"{type(error).__name__}: {error}"
 
 
 @contextlib.contextmanager

@@ -12,15 +12,16 @@ import importlib.metadata
 import importlib.util
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dualface.hw import system
 from dualface.hw.engines import LIBRARIES, engines, has_library
 from dualface.hw.layers import Layer
+from dualface.hw.nvml import ask, handles, opened, places, text
 from dualface.hw.packages import PACKAGES
-from dualface.hw.visible import hidden, shown
+from dualface.hw.visible import hidden
 
 VRAM_SHARE = 0.75  # of the smallest card; the desktop, other programs and CUDA itself need some
 STREAMS = 4  # more jobs than this on one GPU gained nothing: NVDEC or NVENC is full before
@@ -37,7 +38,7 @@ def probe(refresh: bool = False, *, packages: Iterable[str] = (), cache: Path | 
     use instead of the user's. A cache that cannot be read or written is left alone.
     """
     cache = cache or _users_cache()
-    with _nvml() as (nvml, why):
+    with opened() as (nvml, why):
         key = {"format": FORMAT, "gpus": _identities(nvml) if nvml else [], "packages": _versions()}
         gpus = None if refresh else _cached(cache, key)
         if gpus is None:
@@ -69,60 +70,25 @@ def importable(name: str) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def _nvml() -> Iterator[tuple[Any, str]]:
-    """The initialised pynvml module, or None and why not."""
-    try:
-        import pynvml
-    except ImportError:
-        yield None, "nvidia-ml-py is not installed"
-        return
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        yield None, f"the NVIDIA driver does not answer ({error})"
-        return
-    try:
-        yield pynvml, ""
-    finally:
-        with contextlib.suppress(pynvml.NVMLError):
-            pynvml.nvmlShutdown()
-
-
 def machine_gpus() -> list[int]:
     """What the machine calls the GPUs that are numbered from 0 here; empty without NVML."""
-    with _nvml() as (nvml, _):
-        return _shown(nvml) if nvml else []
-
-
-def _handles(nvml: Any) -> Iterator[tuple[int, Any]]:
-    """Each GPU that CUDA shows and that answers; one that has fallen off the bus does not take the
-    others down."""
-    for index, place in enumerate(_shown(nvml)):
-        handle = _ask(nvml.nvmlDeviceGetHandleByIndex, nvml, place)
-        if handle is not None:
-            yield index, handle
-
-
-def _shown(nvml: Any) -> list[int]:
-    count = _ask(nvml.nvmlDeviceGetCount, nvml) or 0
-    handles = [_ask(nvml.nvmlDeviceGetHandleByIndex, nvml, place) for place in range(count)]
-    return shown(["" if h is None else _text(_ask(nvml.nvmlDeviceGetUUID, nvml, h)) for h in handles])
+    with opened() as (nvml, _):
+        return places(nvml) if nvml else []
 
 
 def _identities(nvml: Any) -> list[Any]:
-    driver = _text(_ask(nvml.nvmlSystemGetDriverVersion, nvml))
-    return [[i, _text(_ask(nvml.nvmlDeviceGetUUID, nvml, h)), driver] for i, h in _handles(nvml)]
+    driver = text(ask(nvml.nvmlSystemGetDriverVersion, nvml))
+    return [[i, text(ask(nvml.nvmlDeviceGetUUID, nvml, h)), driver] for i, h in handles(nvml)]
 
 
 def _gpus(nvml: Any) -> list[dict[str, Any]]:
     found = []
-    for index, handle in _handles(nvml):
-        name = _text(_ask(nvml.nvmlDeviceGetName, nvml, handle)) or "NVIDIA GPU"
-        memory = _ask(nvml.nvmlDeviceGetMemoryInfo, nvml, handle)
+    for index, handle in handles(nvml):
+        name = text(ask(nvml.nvmlDeviceGetName, nvml, handle)) or "NVIDIA GPU"
+        memory = ask(nvml.nvmlDeviceGetMemoryInfo, nvml, handle)
         if memory is None:
             continue
-        major_minor = _ask(nvml.nvmlDeviceGetCudaComputeCapability, nvml, handle) or ()
+        major_minor = ask(nvml.nvmlDeviceGetCudaComputeCapability, nvml, handle) or ()
         capability = ".".join(map(str, major_minor))
         decode, encode = engines(name, capability, _encodes(nvml, handle))
         found.append(
@@ -144,17 +110,6 @@ def _encodes(nvml: Any, handle: Any) -> bool | None:
         return int(nvml.nvmlDeviceGetEncoderCapacity(handle, nvml.NVML_ENCODER_QUERY_H264)) > 0
     except nvml.NVMLError as error:
         return False if error.value == nvml.NVML_ERROR_NOT_SUPPORTED else None
-
-
-def _ask(call: Any, nvml: Any, *args: Any) -> Any:
-    try:
-        return call(*args)
-    except nvml.NVMLError:
-        return None
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value or "")
 
 
 def _versions() -> dict[str, str]:

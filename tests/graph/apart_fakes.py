@@ -24,6 +24,7 @@ class Numbers:
 @dataclass
 class CountConfig(NodeConfig):
     frames: int = 40
+    each: float = 0.0  # seconds that a batch takes
 
 
 class OneWay(Exception):
@@ -57,6 +58,7 @@ class Count(Node[CountConfig]):
             return None  # type: ignore[return-value]
         if not self.config.frames:
             time.sleep(0.001)  # or the queue would be all that is measured
+        time.sleep(self.config.each)
         return Numbers(list(range(first, first + 4)))
 
 

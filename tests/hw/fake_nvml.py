@@ -20,6 +20,20 @@ class Card:
     capability: tuple[int, int] = (12, 0)
     encoder: int | None = 100  # capacity; None: not supported
     lost: bool = False
+    # What it is doing; None: the driver refuses to say
+    load: int | None = 40
+    decoder: int | None = 30
+    encoder_load: int | None = 20
+    used_mb: int = 4096
+    celsius: int | None = 55
+    milliwatts: int | None = 210_500
+    clocks: int | None = 0  # why its clock is held down, in bits
+
+
+def told(value: int | None) -> int:
+    if value is None:
+        raise NVMLError(3, "Not Supported")
+    return value
 
 
 @dataclass
@@ -60,7 +74,25 @@ class FakeNvml:
 
     def nvmlDeviceGetMemoryInfo(self, card: Card) -> Any:
         self.calls += 1
-        return SimpleNamespace(total=card.vram_mb << 20)
+        return SimpleNamespace(total=card.vram_mb << 20, used=card.used_mb << 20)
+
+    def nvmlDeviceGetUtilizationRates(self, card: Card) -> Any:
+        return SimpleNamespace(gpu=told(card.load), memory=0)
+
+    def nvmlDeviceGetDecoderUtilization(self, card: Card) -> list[int]:
+        return [told(card.decoder), 167_000]
+
+    def nvmlDeviceGetEncoderUtilization(self, card: Card) -> list[int]:
+        return [told(card.encoder_load), 167_000]
+
+    def nvmlDeviceGetTemperature(self, card: Card, sensor: int) -> int:
+        return told(card.celsius)
+
+    def nvmlDeviceGetPowerUsage(self, card: Card) -> int:
+        return told(card.milliwatts)
+
+    def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: Card) -> int:
+        return told(card.clocks)
 
     def nvmlDeviceGetCudaComputeCapability(self, card: Card) -> tuple[int, int]:
         return card.capability

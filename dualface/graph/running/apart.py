@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dualface.graph.errors import InputError
 from dualface.graph.failures import Failure
 from dualface.graph.job import Job
 from dualface.graph.node import Event
@@ -29,8 +30,9 @@ from dualface.graph.recovery import RESTARTS, Taken, decide
 from dualface.graph.running.here import OpenDevice, Try
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import remove_partials
+from dualface.graph.running.pace import Pace
 from dualface.graph.running.terms import Terms
-from dualface.graph.running.worker import ENDS, Order, serve
+from dualface.graph.running.worker import ENDS, Held, Order, serve
 
 POLL = 0.05  # seconds between two looks at the stop event
 TICK = 1.0  # the most that counts between two looks
@@ -44,8 +46,8 @@ class Apart:
     """A process, started with the first job and again after one that it did not survive. The kinds
     of the graph and ``open_device`` have to be importable there."""
 
-    def __init__(self, listener: Listener, open_device: OpenDevice | None) -> None:
-        self._listener, self._open_device = listener, open_device
+    def __init__(self, listener: Listener, open_device: OpenDevice | None, pace: Pace | None = None) -> None:
+        self._listener, self._open_device, self._pace = listener, open_device, pace
         self._process: Any = None
         self._pipe: Any = None
         self._last: _Remote | None = None  # the job it does, or did last
@@ -60,7 +62,7 @@ class Apart:
         order = Order(job, slot, pipeline, terms, tuple(events))
         # By itself: what cannot be read over there must not take the pipe's reader along.
         self._pipe.send((job.index, pickle.dumps(order)))
-        self._last = _Remote(order, self._process, self._pipe, self._listener)
+        self._last = _Remote(order, self._process, self._pipe, self._listener, self._pace)
         return self._last
 
     def close(self) -> None:
@@ -113,10 +115,11 @@ def _end_all() -> None:
 class _Remote:
     """A job in another process."""
 
-    def __init__(self, order: Order, process: Any, pipe: Any, listener: Listener) -> None:
+    def __init__(self, order: Order, process: Any, pipe: Any, listener: Listener, pace: Pace | None) -> None:
         self.job, self._slot, self._graph = order.job, order.slot.name, order.pipeline.graph
         self._process, self._pipe, self._listener = process, pipe, listener
         self._events, self._frames = list(order.events), 0
+        self._pace, self._held = pace, Held()
         self._result: JobResult | None = None
         self._care = order.terms.care
         recovery = self._care.recovery
@@ -132,6 +135,7 @@ class _Remote:
                 asked = True
                 with contextlib.suppress(OSError):
                     self._pipe.send("stop")
+            self._keep_pace()
             try:
                 heard = self._hear(POLL)
                 now = time.monotonic()
@@ -147,6 +151,20 @@ class _Remote:
                 self.clean()
                 return self._ended("failed", f"The process of {self._slot} was not understood: {error!r}.")
         return self._result
+
+    def _keep_pace(self) -> None:
+        """Tell the process whether the job may go on, where that has changed."""
+        if self._pace is None:
+            return
+        try:
+            held = Held(self._pace.hold(self._slot, self.job))
+        except InputError as error:
+            held = Held(fails=str(error))
+        # Of a job that stays held only the first reason is told.
+        if (held.why is None, held.fails) != (self._held.why is None, self._held.fails):
+            with contextlib.suppress(OSError):  # it is gone; what is heard says so
+                self._pipe.send(held)
+            self._held = held
 
     def abandon(self) -> JobResult:
         with contextlib.suppress(Exception):

@@ -22,6 +22,7 @@ from dualface.graph.running.line import Line
 from dualface.graph.running.manifest import note
 from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import PATIENCE, Outputs
+from dualface.graph.running.pace import Pace, Pauses
 from dualface.graph.running.rescue import Rescue
 from dualface.graph.running.step import NodeFailed, Step
 from dualface.graph.running.terms import Terms
@@ -53,6 +54,7 @@ class Attempt:
         *,
         terms: Terms = Terms(),  # noqa: B008  # frozen
         events: Iterable[Event] = (),
+        pace: Pace | None = None,
     ) -> None:
         self.job = job
         self.slot = slot
@@ -78,7 +80,8 @@ class Attempt:
         ]  # fmt: skip
         self._segments = Segments(care.recovery.segment_seconds)
         delivered = functools.partial(listener.progress, job)
-        self.line: Line = Line(job, pipeline, self.steps, delivered, self._segments, self._keep)
+        pauses = Pauses(pace, slot.name, job, self.emit)
+        self.line: Line = Line(job, pipeline, self.steps, delivered, self._segments, self._keep, pauses)
 
     def run(self, stop: threading.Event) -> JobResult:
         """The result; never raises for what nodes do."""

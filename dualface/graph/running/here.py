@@ -11,6 +11,7 @@ from dualface.graph.node import Device, Event
 from dualface.graph.plan import Pipeline, Slot
 from dualface.graph.running.attempt import Attempt
 from dualface.graph.running.outcome import JobResult, Listener
+from dualface.graph.running.pace import Pace
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.watch import Watched
 
@@ -42,8 +43,8 @@ class Place(Protocol):
 class Here:
     """This process. ``open_device`` turns a GPU's index into what nodes are handed."""
 
-    def __init__(self, listener: Listener, open_device: OpenDevice | None) -> None:
-        self._listener, self._open_device = listener, open_device
+    def __init__(self, listener: Listener, open_device: OpenDevice | None, pace: Pace | None = None) -> None:
+        self._listener, self._open_device, self._pace = listener, open_device, pace
         self._devices: dict[int, Device] = {}
 
     def attempt(
@@ -53,7 +54,9 @@ class Here:
         if gpu is not None and gpu not in self._devices and self._open_device is not None:
             self._devices[gpu] = self._open_device(gpu)
         device = None if gpu is None else self._devices.get(gpu)
-        attempt = Attempt(job, slot, pipeline, self._listener, device, terms=terms, events=events)
+        attempt = Attempt(
+            job, slot, pipeline, self._listener, device, terms=terms, events=events, pace=self._pace
+        )
         return Watched(attempt, terms.care.recovery)
 
     def close(self) -> None:

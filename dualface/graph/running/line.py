@@ -26,8 +26,9 @@ class Line:
     """The steps of one job in their stages, ready to run once.
 
     ``delivered`` is called on the last stage's thread with the number of frames that have
-    passed the last node, and ``keep`` there with each mark once all nodes have added their state to it.
-    Steps must be open when `run` is called and are left open.
+    passed the last node, and ``keep`` there with each mark once all nodes have added their state to it;
+    ``pause`` on the source's before each batch (see `Pauses`). Steps must be open when `run` is called and
+    are left open.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Line:
         delivered: Callable[[int], None],
         segments: Segments | None = None,
         keep: Callable[[Mark], None] | None = None,
+        pause: Callable[[threading.Event], None] = lambda ended: None,
     ) -> None:
         by_name = {step.place.name: step for step in steps}
         stages = [(stage, [by_name[node] for node in stage.nodes]) for stage in pipeline.stages]
@@ -52,6 +54,7 @@ class Line:
         self._delivered = delivered
         self._segments, self._keep = segments, keep
         self._last = steps[-1] if steps else None
+        self._pause = pause
         self._channels = [Channel(stage.name, pipeline.queue) for stage, _ in stages[1:]]
         ends = list(zip([None, *self._channels], [*self._channels, None], strict=True))
         self._works = list(zip((own for _, own in stages), ends, strict=True))
@@ -137,6 +140,9 @@ class Line:
     def _draw(self, steps: Sequence[Step], outbox: Channel | None) -> None:
         source, before = steps[0], None
         while True:
+            self.held = True
+            self._pause(self._aborted)
+            self.held = False
             if self._segments is not None:
                 before = source.snapshot()
             batch = source.produce(self.batch)
@@ -147,6 +153,7 @@ class Line:
             if batch.mark is not None and before is not None:
                 batch.mark.parts[source.place.name] = before
             self._pass(batch, steps[1:], outbox)
+            del batch  # or its pictures would live through a pause
         if source.made == 0 and not self.aborted:
             raise InputError(f"{self.job.input}: has no frames")
 

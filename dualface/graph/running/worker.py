@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dualface.graph.errors import RequestError
+from dualface.graph.errors import InputError, RequestError
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 from dualface.graph.plan import Pipeline, Slot
@@ -41,21 +41,43 @@ class Order:
     events: tuple[Event, ...]
 
 
+@dataclass(frozen=True)
+class Held:
+    """Whether the job that was ordered last may go on (see `Pace.hold`): ``why`` it may not, or, if it is
+    to fail, with which sentence."""
+
+    why: str | None = None
+    fails: str | None = None
+
+
+class _Pace:
+    """A `Pace` that hears from the other end who may go on."""
+
+    def __init__(self) -> None:
+        self.held = Held()
+
+    def hold(self, slot: str, job: Job) -> str | None:
+        held = self.held
+        if held.fails is not None:
+            raise InputError(held.fails)
+        return held.why
+
+
 def serve(pipe: Any, open_device: OpenDevice | None) -> None:
     """Do what is ordered until the other end of ``pipe`` is closed.
 
-    In come "stop" and pairs of a job's index and its pickled `Order`; out go pairs of that index and
+    In come "stop", `Held` and pairs of a job's index and its pickled `Order`; out go pairs of that index and
     an event, a number of frames that are done, a result, or a sentence that says why there is none; and a
     sign of life each second, of job -1.
     """
     _leave_signals()
     sys.setswitchinterval(SWITCH)
     orders: queue.SimpleQueue[tuple[int, bytes] | None] = queue.SimpleQueue()
-    stop = threading.Event()
-    threading.Thread(target=_listen, args=(pipe, orders, stop), daemon=True).start()
+    stop, pace = threading.Event(), _Pace()
+    threading.Thread(target=_listen, args=(pipe, orders, stop, pace), daemon=True).start()
     relay = _Relay(pipe)
     threading.Thread(target=relay.live, daemon=True).start()
-    place = Here(relay, open_device)
+    place = Here(relay, open_device, pace)
     while (ordered := orders.get()) is not None:
         index, data = ordered
         try:
@@ -85,13 +107,18 @@ def _leave_signals() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDS)
 
 
-def _listen(pipe: Any, orders: queue.SimpleQueue[tuple[int, bytes] | None], stop: threading.Event) -> None:
+def _listen(
+    pipe: Any, orders: queue.SimpleQueue[tuple[int, bytes] | None], stop: threading.Event, pace: _Pace
+) -> None:
     with contextlib.suppress(Exception):
         while True:
             message = pipe.recv()
             if message == "stop":
                 stop.set()
+            elif isinstance(message, Held):
+                pace.held = message
             else:
+                pace.held = Held()
                 orders.put(message)
     stop.set()
     orders.put(None)
