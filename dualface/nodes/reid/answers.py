@@ -12,6 +12,7 @@ from dualface.graph.types import NO_SIDE, Cuts, Layout, Tracks, spans
 from dualface.nodes.reid.seats import Row, Seats
 from dualface.nodes.reid.sides import GAP, SMOOTHING, Seen, Sides
 from dualface.nodes.reid.who import Who
+from dualface.nodes.track.plausible import plausible
 
 LONGEST = 0.2  # seconds that one frame counts as, at most
 
@@ -138,8 +139,10 @@ class Answers:
 
     def _row(self, people: list[int], boxes: Any) -> Row:
         width, height = (max(side, 1) for side in self.size)
+        there = plausible(boxes).tolist()
         middles, tall = (boxes[:, 0] + boxes[:, 2]) / 2 / width, (boxes[:, 3] - boxes[:, 1]) / height
-        return dict(zip(people, zip(middles.tolist(), tall.tolist(), strict=True), strict=True))
+        places = zip(middles.tolist(), tall.tolist(), strict=True)
+        return {p: place for p, place, good in zip(people, places, there, strict=True) if good}
 
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""
