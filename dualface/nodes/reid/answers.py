@@ -64,7 +64,7 @@ class Answers:
             end = next((j for j in range(i + 1, len(rows)) if cuts[j]), len(rows))
             ahead = rows[i + 1 : min(end, i + 1 + self.wishes.window)]
             tiles = self._tiles(rows[i], ahead, float(owed[0][1].seconds[i]), cuts[i])
-            for person in sorted(rows[i], key=lambda p: (tiles.get(p, len(rows[i]) + 1), p)):
+            for person in sorted(people[i], key=lambda p: (tiles.get(p, len(people[i]) + 1), p)):
                 self.numbers.setdefault(person, len(self.numbers))
             persons += [self.numbers[p] for p in people[i]]
             sides += [tiles.get(p, NO_SIDE) for p in people[i]]
