@@ -12,8 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dualface.graph.errors import Problem, RequestError
+from dualface.graph.errors import DeviceError, Problem, RequestError
 from dualface.graph.node import Device
+
+# What a call may answer without harm to the context: invalid value, out of memory, invalid
+# configuration, too many resources for a launch (cuda.h, CUresult). After others nothing works any more.
+HARMLESS = frozenset({1, 2, 9, 701})
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +68,21 @@ def on(device: Device) -> Iterator[Any]:
 
     with cupy.cuda.Device(device.gpu), stream_of(device) as stream:
         yield stream
+
+
+def gave_up(error: BaseException) -> bool:
+    """Whether an error is CUDA's, and such that the context is of no more use."""
+    status = getattr(error, "status", None)
+    return isinstance(status, int) and type(error).__name__.startswith("CUDA") and status not in HARMLESS
+
+
+@contextmanager
+def giving_up(who: str) -> Iterator[None]:
+    """Raise `DeviceError` for an error after which the GPU's context is of no more use."""
+    try:
+        yield
+    except Exception as error:
+        if gave_up(error):
+            text = " ".join(str(error).split())
+            raise DeviceError(f"{who}: the GPU gave up ({text})") from error
+        raise

@@ -162,3 +162,35 @@ def test_what_the_output_says_of_itself(device: Device) -> None:
     assert list(made.pts) == [5, 9]
     assert made.first == 3
     node.close()
+
+
+def test_bad_crops_show_the_last_good_picture_and_at_first_the_whole_one(device: Device) -> None:
+    pictures = noise(BATCH, 320, 240)
+    crops = np.array([[(20.3, 30.7, 84.9, 103.375), (8, 8, 136, 152)]] * BATCH, np.float32)
+    bad = crops.copy()
+    bad[2, 0], bad[3, 0], bad[0, 1] = np.nan, (9, 9, 5, 5), (900, 0, 999, 99)
+    clean = run(device, still(320, 240), pictures, crops, SMALL)
+    found = run(device, still(320, 240), pictures, bad, SMALL)
+    for n in range(BATCH):
+        was = 1 if n in (2, 3) else n
+        assert (found[n, :, :128] == clean[was, :, :128]).all(), n
+        assert n == 0 or (found[n, :, 128:] == clean[n, :, 128:]).all(), n
+    assert (found[0, :24, 128:] == 16).all()  # bars: 128 x 96 in the middle of 128 x 144
+    assert (found[0, 120:144, 128:] == 16).all()
+    assert found[0, 24:120, 128:].std() > 10
+
+
+def test_pictures_without_a_fault_are_told_to_have_none(device: Device) -> None:
+    import cupy
+
+    node = Opened(ComposeCuda(ComposeConfig(SMALL)), still(320, 240), device)
+    crops = np.array([[(0, 0, 128, 144)] * 2] * 2, np.float32)
+    for pictures in (noise(2, 320, 240), np.full((2, 360, 320), 16, np.uint8)):
+        with on(device):
+            frames = Frames(cupy.asarray(pictures), np.arange(2), still(320, 240).video, 0)
+        node.node.process(frames, Shots(("left", "right"), crops, np.zeros((2, 2), bool)))
+    kept = node.node.snapshot()
+    assert not kept["repairs"].any()
+    node.node.restore(kept)
+    assert (node.node.snapshot()["kept"] == kept["kept"]).all()
+    node.close()

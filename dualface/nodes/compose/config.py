@@ -6,14 +6,18 @@ from dataclasses import dataclass, field
 
 from dualface.graph.node import NodeConfig
 from dualface.graph.types import Layout
+from dualface.nodes.compose.policy import OnError
 from dualface.nodes.layout import SIDE_BY_SIDE
 
 
 @dataclass
 class ComposeConfig(NodeConfig):
-    """Where the tiles are in the output."""
+    """Where the tiles are in the output, and what they show where something goes wrong."""
 
     layout: Layout = field(default_factory=lambda: SIDE_BY_SIDE)  # the output's size and tiles
+    # what a tile shows whose crop or pixels are bad: last, its last good picture (wide before there is
+    # one), wide, the whole picture fitted into it, or blank; fail ends the job
+    on_error: OnError = "last"
 
     def __post_init__(self) -> None:
         for tile in self.layout.tiles:

@@ -11,7 +11,8 @@ constexpr int HIGH = 36, BYTES = 152;                  // most source rows a blo
 
 struct Tile { int x, y, width, height; };
 
-struct Crops { float at[64][4]; };  // picture by picture, tile by tile; NaN: the tile is blank. MOST in cuda.py
+// Picture by picture, tile by tile; MOST in cuda.py. NaN: the tile is blank, or to be mended if a 1 follows.
+struct Crops { float at[64][4]; };
 
 struct Picture {
     const unsigned char* source;
@@ -277,4 +278,52 @@ extern "C" __global__ void blacken(Picture p) {
     long long luma = (long long)p.out_rows * p.out_pitch;
     for (int i = 0; i < 4; ++i, ++at)
         if (at < luma * 3 / 2) p.out[blockIdx.z * p.out_step + at] = at < luma ? p.black : 128;
+}
+
+// What `judge` says of a tile, as in mending.py: fine; blank and right so; bad; flat where the source is not.
+enum : unsigned char { FINE, BLANK, BAD, FLAT };
+constexpr int LOOKS = 16, LEVELS = 8, FEW = 8;  // looks across and down; a source's levels and looks that are not flat
+
+// Grid: the crops, of which the first is number `first`; a block's threads look at one place each.
+extern "C" __global__ void judge(Picture p, const Tile* tiles, const Crops crops, int first, unsigned char* state) {
+    __shared__ int made, given;
+    int number = first + blockIdx.x, n = number / p.tiles;
+    const float* crop = crops.at[blockIdx.x];
+    if (isnan(crop[0])) {
+        if (threadIdx.x == 0) state[number] = crop[1] == 1.f ? BAD : BLANK;
+        return;
+    }
+    Tile tile = tiles[number - n * p.tiles];
+    float u = (threadIdx.x % LOOKS + 0.5f) / LOOKS, v = (threadIdx.x / LOOKS + 0.5f) / LOOKS;
+    int x = tile.x + (int)(u * tile.width), y = tile.y + (int)(v * tile.height);
+    int here = p.out[n * p.out_step + (long long)y * p.out_pitch + x];
+    x = within((int)floorf(crop[0] + u * (crop[2] - crop[0])), p.source_width);
+    y = within((int)floorf(crop[1] + v * (crop[3] - crop[1])), p.source_height);
+    int there = p.source[n * p.source_step + (long long)y * p.source_pitch + x];
+    if (threadIdx.x == 0) made = here, given = there;
+    __syncthreads();
+    bool flat = __syncthreads_and(here == made);
+    int busy = __syncthreads_count(abs(there - given) > LEVELS);
+    if (threadIdx.x == 0) state[number] = flat && busy >= FEW ? FLAT : FINE;
+}
+
+// Grid: blocks for two bytes a thread of the largest tile; the tiles. A thread stays at its place in all
+// `count` pictures, from the oldest on, so that each takes over what the one before has there by then.
+// `kept`: what is there in the last fine picture, before these and after.
+extern "C" __global__ void mend(Picture p, const Tile* tiles, const unsigned char* state, unsigned char* kept, int count) {
+    Tile tile = tiles[blockIdx.y];
+    int across = tile.width / 2, k = blockIdx.x * blockDim.x + threadIdx.x, row = k / across;
+    if (row >= tile.height * 3 / 2) return;
+    bool chroma = row >= tile.height;
+    int line = chroma ? p.out_rows + tile.y / 2 + row - tile.height : tile.y + row;
+    long long at = (long long)line * p.out_pitch + tile.x + 2 * (k - row * across);
+    int last = -1;
+    for (int n = 0; n < count; ++n) {
+        unsigned char found = state[n * p.tiles + blockIdx.y];
+        if (found == FINE) last = n;
+        if (found == BAD || found == FLAT)
+            *(unsigned short*)(p.out + n * p.out_step + at) =
+                *(const unsigned short*)(last < 0 ? kept + at : p.out + last * p.out_step + at);
+    }
+    if (last >= 0) *(unsigned short*)(kept + at) = *(const unsigned short*)(p.out + last * p.out_step + at);
 }

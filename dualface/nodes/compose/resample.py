@@ -93,7 +93,7 @@ class Resampler:
         if across is None or down is None:
             self._shifted(plane, crop, out)
             return
-        source = _cut(plane, across.first, down.first, across.last, down.last)
+        source = cut(plane, across.first, down.first, across.last, down.last)
         zoomed = self._zoomed(source, across.size, down.size)
         out[:] = zoomed[down.before : down.before + height, across.before : across.before + width]
 
@@ -115,7 +115,7 @@ class Resampler:
         x0, y0, x1, y1 = crop
         height, width = out.shape[:2]
         left, top, right, bottom = math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1)
-        source = _cut(plane, left - REACH, top - REACH, right + REACH, bottom + REACH)
+        source = cut(plane, left - REACH, top - REACH, right + REACH, bottom + REACH)
         shifted = cv2.sepFilter2D(source, -1, cubic(x0 - left), cubic(y0 - top), anchor=(1, 1))
         scale = (width / (x1 - x0), height / (y1 - y0))
         # The area filter knows whole grids only; a crop in motion that is reduced is blurred instead.
@@ -127,7 +127,7 @@ class Resampler:
         out[:] = zoomed[:height, :width]
 
 
-def _cut(plane: Plane, left: int, top: int, right: int, bottom: int) -> Plane:
+def cut(plane: Plane, left: int, top: int, right: int, bottom: int) -> Plane:
     """The region of a plane; what lies beyond its edges repeats them."""
     height, width = plane.shape[:2]
     inside = plane[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]

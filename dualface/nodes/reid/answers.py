@@ -12,6 +12,7 @@ from dualface.graph.types import NO_SIDE, Cuts, Layout, Tracks, spans
 from dualface.nodes.reid.seats import Row, Seats
 from dualface.nodes.reid.sides import GAP, SMOOTHING, Seen, Sides
 from dualface.nodes.reid.who import Who
+from dualface.nodes.track.plausible import plausible
 
 LONGEST = 0.2  # seconds that one frame counts as, at most
 
@@ -63,7 +64,7 @@ class Answers:
             end = next((j for j in range(i + 1, len(rows)) if cuts[j]), len(rows))
             ahead = rows[i + 1 : min(end, i + 1 + self.wishes.window)]
             tiles = self._tiles(rows[i], ahead, float(owed[0][1].seconds[i]), cuts[i])
-            for person in sorted(rows[i], key=lambda p: (tiles.get(p, len(rows[i]) + 1), p)):
+            for person in sorted(people[i], key=lambda p: (tiles.get(p, len(people[i]) + 1), p)):
                 self.numbers.setdefault(person, len(self.numbers))
             persons += [self.numbers[p] for p in people[i]]
             sides += [tiles.get(p, NO_SIDE) for p in people[i]]
@@ -138,8 +139,10 @@ class Answers:
 
     def _row(self, people: list[int], boxes: Any) -> Row:
         width, height = (max(side, 1) for side in self.size)
+        there = plausible(boxes).tolist()
         middles, tall = (boxes[:, 0] + boxes[:, 2]) / 2 / width, (boxes[:, 3] - boxes[:, 1]) / height
-        return dict(zip(people, zip(middles.tolist(), tall.tolist(), strict=True), strict=True))
+        places = zip(middles.tolist(), tall.tolist(), strict=True)
+        return {p: place for p, place, good in zip(people, places, there, strict=True) if good}
 
     def snapshot(self) -> Snapshot:
         """The state as plain arrays."""

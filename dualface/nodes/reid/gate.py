@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dualface.graph.types import Bools
+from dualface.nodes.track.plausible import FARTHEST, plausible
 
 Array = npt.NDArray[np.float64]
 
@@ -78,9 +79,9 @@ def clean(
     boxes: Array, scores: Any, landmarks: Any, covered: Array, *, score: float, overlap: float, height: float
 ) -> Bools:
     """Which faces ``[k]`` are fit to be recognised: sure, not ``covered`` ``[k]`` by others, and tall
-    enough, with landmarks."""
+    enough, with landmarks; and such that they can be faces at all."""
     tall = boxes[:, 3] - boxes[:, 1] >= height
-    known = np.isfinite(landmarks).all(axis=(1, 2))
+    known = (np.abs(landmarks) < FARTHEST).all(axis=(1, 2)) & plausible(boxes)
     return np.asarray((scores >= score) & (covered < overlap) & tall & known)
 
 

@@ -14,6 +14,7 @@ from dualface.graph.types import NO_SIDE, Cuts, Layout, Memory, People, Tracks, 
 from dualface.nodes.layout import SIDE_BY_SIDE
 from dualface.nodes.reid.owed import Owed
 from dualface.nodes.reid.sides import GAP, SMOOTHING, Seen, Sides
+from dualface.nodes.track.plausible import plausible
 
 
 @dataclass
@@ -96,8 +97,10 @@ class ReidOff(Node[ReidOffConfig]):
             middles = (tracks.boxes[span, 0] + tracks.boxes[span, 2]) / 2 / max(self._width, 1)
             seen = [
                 Seen(int(track), float(x), weights[int(track)])
-                for track, x in zip(tracks.ids[span], middles, strict=True)
-                if weights[int(track)] >= self.config.smallest * max(weights.values())
+                for track, x, good in zip(
+                    tracks.ids[span], middles, plausible(tracks.boxes[span]), strict=True
+                )
+                if good and weights[int(track)] >= self.config.smallest * max(weights.values())
             ]
             chosen = self._sides.step(seen, float(times.seconds[i]))
             sides[span] = [chosen.get(int(track), NO_SIDE) for track in tracks.ids[span]]
@@ -144,7 +147,7 @@ class ReidOff(Node[ReidOffConfig]):
 
 def _rows(tracks: Tracks, cuts: Cuts) -> list[tuple[bool, dict[int, float]]]:
     """For each frame: whether a scene begins, and the height of each track's box."""
-    tall = (tracks.boxes[:, 3] - tracks.boxes[:, 1]).tolist()
+    tall = np.where(plausible(tracks.boxes), tracks.boxes[:, 3] - tracks.boxes[:, 1], 0).tolist()
     ids = tracks.ids.tolist()
     return [
         (bool(cut), dict(zip(ids[span], tall[span], strict=True)))

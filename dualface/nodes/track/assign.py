@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from dualface.nodes.track.kalman import Box
 
 INF = float("inf")
+MANY = 64 * 64  # pairs beyond which the best pairing takes too long, and a good one has to do
 
 
 def iou(a: Sequence[float], b: Sequence[float]) -> float:
@@ -30,11 +33,14 @@ def iou(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def pair(tracks: Sequence[Box], detections: Sequence[Box], least: float) -> list[tuple[int, int]]:
-    """Pairs ``(track, detection)`` with the largest sum of IoU; none below ``least``.
+    """Pairs ``(track, detection)`` with the largest sum of IoU; none below ``least``. In a crowd of more
+    than `MANY` pairs, the nearest first.
 
     >>> pair([(0, 0, 9, 9), (5, 0, 14, 9)], [(5, 0, 14, 9), (1, 0, 10, 9)], 0.2)
     [(0, 1), (1, 0)]
     """
+    if len(tracks) * len(detections) > MANY:
+        return _nearest_first(tracks, detections, least)
     scores = [[iou(t, d) for d in detections] for t in tracks]
     near = [[j for j, s in enumerate(row) if s >= least] for row in scores]
     wanted = [row[0] for row in near if len(row) == 1]
@@ -43,6 +49,22 @@ def pair(tracks: Sequence[Box], detections: Sequence[Box], least: float) -> list
     # A pair below the limit costs as much as leaving both alone.
     costs = [[min(1.0 - s, 1.0) if s >= least else 1.0 for s in row] for row in scores]
     return [(i, j) for i, j in hungarian(costs) if scores[i][j] >= least]
+
+
+def _nearest_first(tracks: Sequence[Box], detections: Sequence[Box], least: float) -> list[tuple[int, int]]:
+    a, b = np.array(tracks)[:, None], np.array(detections)[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]) + 1
+    shared = np.prod(np.maximum(sides, 0), axis=2)
+    areas = np.prod(a[..., 2:] - a[..., :2] + 1, axis=2) + np.prod(b[..., 2:] - b[..., :2] + 1, axis=2)
+    scores = shared / (areas - shared)
+    near = np.argwhere((scores >= least) & (shared > 0))
+    near = near[np.argsort(-scores[near[:, 0], near[:, 1]], kind="stable")]
+    pairs, taken = dict[int, int](), set[int]()
+    for track, detection in near.tolist():
+        if track not in pairs and detection not in taken:
+            pairs[track] = detection
+            taken.add(detection)
+    return sorted(pairs.items())
 
 
 def hungarian(costs: Sequence[Sequence[float]]) -> list[tuple[int, int]]:

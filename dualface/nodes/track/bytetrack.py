@@ -13,6 +13,7 @@ from dualface.graph.registry import node
 from dualface.graph.types import Cuts, Faces, Memory, Tracks, spans
 from dualface.nodes.track.assign import pair
 from dualface.nodes.track.kalman import Box, BoxFilter
+from dualface.nodes.track.plausible import only_plausible
 
 FRAMES_A_SECOND = 30.0  # the filter's unit of time
 UNSEEN = np.full((5, 2), np.nan, np.float32)  # landmarks of a box that is only predicted
@@ -76,6 +77,7 @@ class Bytetrack(Node[BytetrackConfig]):
         return Unbounded()
 
     def process(self, faces: Faces, cuts: Cuts) -> Tracks:
+        faces = only_plausible(faces)
         rows: list[list[Track]] = []
         boxes: list[Box] = []
         scores: list[float] = []

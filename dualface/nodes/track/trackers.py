@@ -10,6 +10,7 @@ import numpy as np
 from dualface.graph.node import Context, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import Cuts, Faces, Memory, Tracks, spans
+from dualface.nodes.track.plausible import only_plausible
 
 FRAMES_A_SECOND = 30.0  # the package's unit of time
 COUNTERS = ("tracker_id", "age", "time_since_update", "number_of_successful_consecutive_updates")
@@ -61,6 +62,7 @@ class Trackers(Node[TrackersConfig]):
         self._shown = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)  # boxes and ids of the last look
 
     def process(self, faces: Faces, cuts: Cuts) -> Tracks:
+        faces = only_plausible(faces)
         rows = [self._frame(faces, cuts, i, span) for i, span in enumerate(spans(faces.counts))]
         boxes, scores, landmarks, ids = (np.concatenate(column) for column in zip(*rows, strict=True))
         return Tracks(np.array([len(row[3]) for row in rows], np.int64), boxes, scores, landmarks, ids)
