@@ -201,9 +201,24 @@ def test_a_photo_that_is_no_portrait_is_refused(tmp_path: Path) -> None:
         (grey, "no face is found"),
         (text, "cannot be read"),
         (tmp_path / "x", "there is no photo"),
+        (tmp_path, "is a folder"),
     ):
         with pytest.raises(InputError, match=said):
             portrait.read(str(path))
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_portrait_may_lie_on_its_side(footage: Path, tmp_path: Path, turns: int) -> None:
+    import cv2
+
+    photo = footage / "photos" / "obama.jpg"
+    turned = tmp_path / "turned.png"
+    cv2.imwrite(str(turned), np.rot90(cv2.imread(str(photo)), turns))
+    (eye, other, _, *_), (mouth, _) = (points := portrait.read(str(turned)).landmarks[0]), points[3:]
+    assert other[0] - eye[0] > abs(other[1] - eye[1])  # the picture's left eye first, level
+    assert mouth[1] > eye[1]
+    upright = portrait.read(str(photo)).landmarks[0]
+    np.testing.assert_allclose(points, upright, atol=8)
 
 
 def test_the_network_reads_portraits(footage: Path) -> None:
