@@ -19,10 +19,10 @@ FIVE = np.array([(0, 0), (40, 0), (20, 22), (5, 42), (35, 42)], np.float32)
 
 def face(name: str, frame: int = 0) -> np.ndarray:
     """Numbers of a face: people are about 0.85 from each other, looks at one person about 0.2; at "ann~"
-    one has to look twice: that is about 0.58 from ann."""
+    one has to look twice: that is 0.57 from ann."""
     if name.endswith("~"):
         away = np.random.default_rng(sum(map(ord, name))).normal(0, 1, 32)
-        return np.asarray(face(name[:-1], frame) + 0.54 * away / np.linalg.norm(away), np.float32)
+        return np.asarray(face(name[:-1], frame) + 0.57 * away / np.linalg.norm(away), np.float32)
     centre = np.random.default_rng(sum(map(ord, name))).normal(0, 1, 32)
     noise = np.random.default_rng([frame, *map(ord, name)]).normal(0, 1, 32)
     mixed = 0.6 * centre / np.linalg.norm(centre) + 0.14 * noise / np.linalg.norm(noise)
