@@ -122,6 +122,11 @@ def test_an_exchange_is_undone_before_it_is_answered_and_told() -> None:
     assert told["faces_recognised"] == played.faces.asked < 20
     assert 0 < told["frames_with_reid"] <= told["faces_recognised"]
     assert told["reid_reasons"]["near"] == 2
+    signals = told["reid_signals"]
+    assert len(signals) == sum(told["reid_reasons"].values())
+    assert [(s["frame"], s["track"]) for s in signals if s["reason"] == "new"] == [(0, 0), (0, 1)]
+    near = [s["frame"] for s in signals if s["reason"] == "near"]
+    assert all(50 <= frame <= 60 for frame in near)
     assert told["identities"] == 2
     assert not played.faces.open
 

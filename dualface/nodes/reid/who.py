@@ -11,7 +11,7 @@ import numpy as np
 
 from dualface.graph.types import Floats
 from dualface.nodes.reid import gate, judge
-from dualface.nodes.reid.gate import CHECK, CUT, NEAR, NEW, NONE, REASONS, Array
+from dualface.nodes.reid.gate import CHECK, CUT, NEAR, NEW, NONE, Array
 from dualface.nodes.reid.judge import STRANGER, Claims, Limits
 from dualface.nodes.reid.register import Register
 from dualface.nodes.reid.watch import RETRY, SETTLE, TRIES, Vote, Watch
@@ -140,7 +140,7 @@ class Who(Register):
             if watch.person in self.gallery.faces:  # of a track that is nobody's yet nothing is to be kept
                 watch.risk = 0.0
         if watch.ask(sign, now, SETTLE if sign < CUT else 0.0):
-            self.asked[REASONS[sign]] += 1
+            self.note(watch, sign)
 
     def _wanted(self, watch: Watch, now: float) -> bool:
         if self.rules.policy == "always":
@@ -205,7 +205,7 @@ class Who(Register):
         """A vote is heard; where it settles the question, the ledger is written."""
         if watch.reason == NONE:
             watch.reason = CHECK
-            self.asked[REASONS[CHECK]] += 1
+            self.note(watch, CHECK)
         if vote.person == watch.person:
             if watch.reason == CHECK:
                 self.learn(watch, vote, claims)
