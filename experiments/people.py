@@ -9,7 +9,8 @@ visible share; crossing_clips.py makes such clips. input=demo makes a few with p
 Every policy is one run of graph=inspect over all clips of a folder, on the CPU and, with hw=auto on a machine
 with a GPU, on that too. What the figures mean is in people_score.py; corr. are the swaps that reports say
 were corrected, frames those in which a face was recognised, µs a frame are CPU time. The first line is the
-tracker's boxes under their true names: what detector and tracker leave to reach. A policy whose nodes are not installed is named and left out.
+tracker's boxes under their true names: what detector and tracker leave to reach. A policy whose nodes are
+not installed is named and left out.
 """
 
 from __future__ import annotations
