@@ -27,6 +27,9 @@ def numbers(name: str, frame: int) -> Any:
     return (0.6 * centre / np.linalg.norm(centre) + rng.normal(0, 0.02, 32)).astype(np.float32)
 
 
+FRONT = np.array([(0, 0), (40, 0), (20, 22), (5, 42), (35, 42)])  # landmarks of who looks into the camera
+
+
 class Faces:
     """In place of the embedder: a picture's first bytes are its number, landmarks say which track."""
 
@@ -51,7 +54,7 @@ def batch(rows: Rows, first: int, cut: int) -> dict[str, Any]:
     data[:, 0, 0], data[:, 0, 1] = index % 256, index // 256
     flat = [(track, x) for row in rows for track, (_, x) in row.items()]
     boxes = np.array([[x, 100, x + 50, 160] for _, x in flat], np.float32).reshape(-1, 4)
-    landmarks = np.array([np.full((5, 2), track) for track, _ in flat], np.float32).reshape(-1, 5, 2)
+    landmarks = np.array([FRONT + track for track, _ in flat], np.float32).reshape(-1, 5, 2)
     tracks = Tracks(
         np.array([len(row) for row in rows], np.int64), boxes, np.full(len(flat), 0.9, np.float32),
         landmarks, np.array([track for track, _ in flat], np.int64),
@@ -235,3 +238,13 @@ def test_the_network_reads_portraits(footage: Path) -> None:
         for name in ("obama.jpg", "biden.jpg")
     ]
     assert np.linalg.norm(faces[0] - faces[1]) > 0.6
+
+
+def test_who_has_a_tile_is_not_forgotten_however_many_pass() -> None:
+    """Between two visits of the owners, each of five others is seen for longer than they were."""
+    rows: Rows = [{0: ("ann", 100), 1: ("bob", 400)}] * 40
+    for k, name in enumerate(("carl", "dora", "evan", "fred", "gina")):
+        rows += [{10 + k: (name, 100)}] * 90
+    rows += [{20: ("ann", 100), 21: ("bob", 400)}] * 60
+    played = Played(rows, most=3)
+    assert played.rows[-40:] == [{20: (0, 0), 21: (1, 1)}] * 40

@@ -38,6 +38,7 @@ class Register:
     def __init__(self, limits: Limits, most: int, enrolled: int = 0) -> None:
         self.limits, self.gallery, self.ledger = limits, Gallery(limits.one, most), Ledger()
         self.enrolled = frozenset(range(enrolled))
+        self.owners: frozenset[int] = frozenset()  # of tiles; they are never forgotten, as the enrolled
         self.next_person = enrolled
         self.watches: dict[int, Watch] = {}
         self.frame = 0
@@ -75,7 +76,8 @@ class Register:
     def meet(self, watch: Watch, votes: Sequence[Vote], here: Sequence[Watch] = ()) -> None:
         """Get to know the track's person by the faces of these votes."""
         best = sorted(votes, key=lambda v: -v.score)
-        self.gallery.add(watch.person, [v.face for v in best], {w.person for w in here} | self.enrolled)
+        keep = {w.person for w in here} | self.enrolled | self.owners
+        self.gallery.add(watch.person, [v.face for v in best], keep)
         self._unite(watch.person)
 
     def learn(self, watch: Watch, vote: Vote, claims: Claims) -> None:

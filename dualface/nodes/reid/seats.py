@@ -97,7 +97,7 @@ class Seats:
                 continue
             tile = left[0]
             lead = worth[person] - self._credit(tile)
-            more = worth[person] > self.margin * self._credit(tile) and lead > LEAD * weights[person]
+            more = worth[person] > self.margin * self._credit(tile) and lead > LEAD * _height(window, person)
             if self.owners[tile] != NOBODY and not more:
                 continue
             chosen[person] = tile
@@ -170,6 +170,12 @@ def _weights(window: Sequence[Row]) -> dict[int, float]:
         for person, (_, height) in row.items():
             total[person] = total.get(person, 0.0) + height / len(window)
     return total
+
+
+def _height(window: Sequence[Row], person: int) -> float:
+    """Mean height of a person where they are seen."""
+    heights = [row[person][1] for row in window if person in row]
+    return sum(heights) / len(heights)
 
 
 def _middle(window: Sequence[Row], person: int) -> float:
