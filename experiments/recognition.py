@@ -221,6 +221,8 @@ def main(folder: Path, every: int) -> None:
         for found in by_track.values():
             faces += [found[i] for i in np.unique(np.linspace(0, len(found) - 1, MOST).round().astype(int))]
     faces += photos(folder / "photos", session)
+    if not faces:
+        sys.exit(f"no faces are found in the films of {folder} and in its folder photos.")
     print(f"{len(faces)} faces of {len({(f.film, f.track) for f in faces})} tracks and portraits")
     refined, bare = Embedder(), Embedder(looks=0)
     faces = [face for face in (measured(face, session, refined) for face in faces) if face is not None]

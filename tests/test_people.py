@@ -71,6 +71,26 @@ def test_two_people_are_no_portrait(footage: Path, capfd: pytest.CaptureFixture[
     assert "people.left" not in said
 
 
+def test_one_tile_is_that_of_the_left(footage: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    photo = footage / "photos" / "obama.jpg"
+    assert plan(WITH, "graph=solo", f"people.left={photo}") == 0
+    assert plan(WITH, "graph=solo", f"people.right={photo}") == 2
+    said = capfd.readouterr().err
+    assert said.startswith("people.right: the layout has one tile")
+
+
+def test_two_photos_of_one_person_are_refused(footage: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    if left_out(find("dlib-face")):
+        pytest.skip("the weights are not installed: pip install 'dualface[reid]'")
+    photo = cv2.imread(str(footage / "photos" / "obama.jpg"))
+    cv2.imwrite("again.png", photo[100:900, 50:850] // 2 + 40)
+    left = f"people.left={footage}/photos/obama.jpg"
+    assert plan(WITH, left, "people.right=again.png") == 2
+    said = capfd.readouterr().err
+    assert "people.right: this photo and that of people.left show one person" in said
+    assert plan(WITH, left, f"people.right={footage}/photos/biden.jpg") == 0
+
+
 def test_a_job_that_named_people_does_not_go_on_without_recognition(footage: Path) -> None:
     """As one that named nobody does where recognition gives up."""
     if left_out(find("dlib-face")):

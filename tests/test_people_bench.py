@@ -166,3 +166,23 @@ def test_a_folder_without_clips_is_told(tmp_path: Path, capsys: pytest.CaptureFi
 
     assert people.main({"input": str(tmp_path)}) == 2
     assert "true boxes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("hw", "gpus", "runs"),
+    [("auto", [], ["auto"]), ("auto", [0], ["cpu", "auto"]), ("cpu", [0], ["cpu"]), ("h100", [], ["h100"])],
+)
+def test_it_runs_on_the_cpu_and_on_a_gpu_where_there_is_one(
+    hw: str, gpus: list[int], runs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import people
+
+    from dualface.hw import probe
+
+    (tmp_path / "a.mp4").touch()
+    (tmp_path / "a.txt").touch()
+    told: list[str] = []
+    monkeypatch.setattr(probe, "machine_gpus", lambda: gpus)
+    monkeypatch.setattr(people, "bench", lambda folders, overrides, where: told.append(overrides[0]) or 0)
+    assert people.main({"input": str(tmp_path), "hw": {"name": hw}}) == 0
+    assert told == [f"hw={run}" for run in runs]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dualface.graph.dag import Graph, GraphNode
 from dualface.graph.errors import InputError, Problem, RequestError
+
+if TYPE_CHECKING:
+    from dualface.nodes.reid.portrait import Portrait
 
 RECOGNISER = "reid/conditional"
 KEYS = ("left", "right", "sides")
 
 
 def check_people(people: Mapping[str, Any], graph: Graph) -> None:
-    """Raise `RequestError` where a photo shows no one face, or nobody would look at it."""
+    """Raise `RequestError` where a photo shows no one face, both show one person, or nobody would look."""
     from dualface.nodes.reid import portrait
+    from dualface.nodes.reid.conditional import ConditionalConfig
 
     problems = [
         Problem(
@@ -26,16 +30,47 @@ def check_people(people: Mapping[str, Any], graph: Graph) -> None:
     photos = _photos(people)
     problems += without_recogniser(people, graph)
     for node in _recognisers(graph):
-        for side in ("left", "right"):
-            if photo := getattr(node.config, side, None):
+        assert isinstance(node.config, ConditionalConfig)
+        portraits = {}
+        for tile, side in enumerate(("left", "right")):
+            if photo := getattr(node.config, side):
                 asked = photos.get(f"people.{side}") == photo
                 where = f"people.{side}" if asked else f"graph.nodes.{node.name}.{side}"
+                if tile >= len(node.config.layout.tiles):
+                    message = "the layout has one tile, which is that of people.left."
+                    problems.append(Problem("no-tile", where, message, "Say people.left=... instead."))
+                    continue
                 try:
-                    portrait.read(photo)
+                    portraits[where] = portrait.read(photo)
                 except InputError as error:
                     problems.append(Problem("bad-photo", where, f"{error}."))
+        if len(portraits) == 2 and _one_person(node.config.model, *portraits.values()):
+            first, second = portraits
+            message = f"this photo and that of {first} show one person, or two who look alike."
+            hint = "Take photos of two people, or leave one of them out."
+            problems.append(Problem("same-person", second, message, hint))
     if problems:
         raise RequestError(problems)
+
+
+def _one_person(model: str, *portraits: Portrait) -> bool:
+    """Whether the network would take these for one person; False where it is not here to be asked."""
+    import numpy as np
+
+    from dualface import zoo
+    from dualface.nodes.reid.described import described
+    from dualface.nodes.reid.embed import Embedder
+
+    embedder = Embedder(model)
+    try:
+        if zoo.left_out(zoo.find(model)):
+            return False
+        faces = [embedder.embed(*one)[0] for one in portraits]
+        return bool(np.linalg.norm(faces[0] - faces[1]) < described(model).distance)
+    except zoo.ModelError:  # the node's own check says so
+        return False
+    finally:
+        embedder.close()
 
 
 def without_recogniser(people: Mapping[str, Any], graph: Graph) -> list[Problem]:

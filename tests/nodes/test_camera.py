@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from dualface.graph.job import Job
 from dualface.graph.node import Context, most_owed
 from dualface.graph.types import Cuts, People, Video
+from dualface.nodes.camera.framing import Framing
 from dualface.nodes.camera.path import Limits
 from dualface.nodes.camera.path import Path as Track
 from dualface.nodes.camera.steady import Steady, SteadyConfig
+from dualface.nodes.layout import SIDE_BY_SIDE
 
 BOX = 200.0  # a face's height
 
@@ -101,6 +103,14 @@ def test_a_walk_is_followed_softly_and_within_the_limits() -> None:
     off = np.abs(eyes(crop)[:, 0, 0] - heads[:, 0, 0]) / 569
     assert np.median(off) <= 0.05
     assert np.percentile(off, 95) <= 0.10
+
+
+@pytest.mark.parametrize(("top", "raised"), [(140, 0.0), (80, 0.0), (68, 12.0), (50, 25.0), (0, 25.0)])
+def test_a_move_ends_with_room_above_the_head_where_that_costs_little(top: float, raised: float) -> None:
+    framing = Framing.of(SIDE_BY_SIDE.tiles[0], (1920, 1080), Fraction(1), eyes=0.34, upscale=2.0)
+    view = (500.0, 340.0, 1000.0)  # from y = 0 to 1000
+    lifted = framing.lift(view, (400.0, top, 600.0, 400.0))
+    assert lifted == pytest.approx((500.0, 340.0 - raised, 1000.0))
 
 
 def test_a_cut_is_a_jump_at_its_frame_and_never_before() -> None:

@@ -27,6 +27,9 @@ def numbers(name: str, frame: int) -> Any:
     return (0.6 * centre / np.linalg.norm(centre) + rng.normal(0, 0.02, 32)).astype(np.float32)
 
 
+FRONT = np.array([(0, 0), (40, 0), (20, 22), (5, 42), (35, 42)])  # landmarks of who looks into the camera
+
+
 class Faces:
     """In place of the embedder: a picture's first bytes are its number, landmarks say which track."""
 
@@ -51,7 +54,7 @@ def batch(rows: Rows, first: int, cut: int) -> dict[str, Any]:
     data[:, 0, 0], data[:, 0, 1] = index % 256, index // 256
     flat = [(track, x) for row in rows for track, (_, x) in row.items()]
     boxes = np.array([[x, 100, x + 50, 160] for _, x in flat], np.float32).reshape(-1, 4)
-    landmarks = np.array([np.full((5, 2), track) for track, _ in flat], np.float32).reshape(-1, 5, 2)
+    landmarks = np.array([FRONT + track for track, _ in flat], np.float32).reshape(-1, 5, 2)
     tracks = Tracks(
         np.array([len(row) for row in rows], np.int64), boxes, np.full(len(flat), 0.9, np.float32),
         landmarks, np.array([track for track, _ in flat], np.int64),
@@ -122,6 +125,11 @@ def test_an_exchange_is_undone_before_it_is_answered_and_told() -> None:
     assert told["faces_recognised"] == played.faces.asked < 20
     assert 0 < told["frames_with_reid"] <= told["faces_recognised"]
     assert told["reid_reasons"]["near"] == 2
+    signals = told["reid_signals"]
+    assert len(signals) == sum(told["reid_reasons"].values())
+    assert [(s["frame"], s["track"]) for s in signals if s["reason"] == "new"] == [(0, 0), (0, 1)]
+    near = [s["frame"] for s in signals if s["reason"] == "near"]
+    assert all(50 <= frame <= 60 for frame in near)
     assert told["identities"] == 2
     assert not played.faces.open
 
@@ -201,9 +209,24 @@ def test_a_photo_that_is_no_portrait_is_refused(tmp_path: Path) -> None:
         (grey, "no face is found"),
         (text, "cannot be read"),
         (tmp_path / "x", "there is no photo"),
+        (tmp_path, "is a folder"),
     ):
         with pytest.raises(InputError, match=said):
             portrait.read(str(path))
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_portrait_may_lie_on_its_side(footage: Path, tmp_path: Path, turns: int) -> None:
+    import cv2
+
+    photo = footage / "photos" / "obama.jpg"
+    turned = tmp_path / "turned.png"
+    cv2.imwrite(str(turned), np.rot90(cv2.imread(str(photo)), turns))
+    (eye, other, _, *_), (mouth, _) = (points := portrait.read(str(turned)).landmarks[0]), points[3:]
+    assert other[0] - eye[0] > abs(other[1] - eye[1])  # the picture's left eye first, level
+    assert mouth[1] > eye[1]
+    upright = portrait.read(str(photo)).landmarks[0]
+    np.testing.assert_allclose(points, upright, atol=8)
 
 
 def test_the_network_reads_portraits(footage: Path) -> None:
@@ -215,3 +238,13 @@ def test_the_network_reads_portraits(footage: Path) -> None:
         for name in ("obama.jpg", "biden.jpg")
     ]
     assert np.linalg.norm(faces[0] - faces[1]) > 0.6
+
+
+def test_who_has_a_tile_is_not_forgotten_however_many_pass() -> None:
+    """Between two visits of the owners, each of five others is seen for longer than they were."""
+    rows: Rows = [{0: ("ann", 100), 1: ("bob", 400)}] * 40
+    for k, name in enumerate(("carl", "dora", "evan", "fred", "gina")):
+        rows += [{10 + k: (name, 100)}] * 90
+    rows += [{20: ("ann", 100), 21: ("bob", 400)}] * 60
+    played = Played(rows, most=3)
+    assert played.rows[-40:] == [{20: (0, 0), 21: (1, 1)}] * 40

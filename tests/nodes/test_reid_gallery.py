@@ -94,6 +94,14 @@ def test_a_profile_is_no_stranger_but_may_be_who_was_enrolled() -> None:
     assert opinion(9, 0, {0: 0.4, 1: 0.7}, LIMITS, several=False, sideways=True, expected=both) == 0
 
 
+@pytest.mark.parametrize(("other", "vote"), [(0.73, 0), (0.71, None), (0.5, None)])
+def test_a_profile_is_not_the_enrolled_one_where_another_is_as_near(other: float, vote: int | None) -> None:
+    claims = {0: 0.62, 1: 0.64, 5: other}
+    both, rivals = frozenset({0, 1}), frozenset({5})
+    told = opinion(9, None, claims, LIMITS, several=True, sideways=True, expected=both, rivals=rivals)
+    assert told == vote
+
+
 def test_long_looking_decides_only_what_is_clear() -> None:
     assert surely({1: 0.58, 2: 0.9}, LIMITS) == 1
     assert surely({1: 0.58, 2: 0.62}, LIMITS) is None
@@ -102,3 +110,5 @@ def test_long_looking_decides_only_what_is_clear() -> None:
     assert nearest({1: 0.54, 2: 0.54}, LIMITS, frozenset()) == 1
     assert nearest({1: 0.56}, LIMITS, frozenset()) is None
     assert nearest({1: 0.56}, LIMITS, frozenset({1})) == 1
+    assert nearest({1: 0.56, 2: 0.64}, LIMITS, frozenset({1})) is None
+    assert nearest({1: 0.56, 2: 0.58}, LIMITS, frozenset({1, 2})) == 1

@@ -99,6 +99,26 @@ def test_the_enrolled_have_their_tiles_and_nobody_else_while_one_is_there() -> N
     )
 
 
+def test_who_leaves_does_not_take_a_tile_along() -> None:
+    """5 has been seen for three seconds more than 2, which is not enough, and is less so when gone."""
+    made = seats()
+    rows = people(90, p1=(0.2, 0.2), p2=(0.7, 0.2)) + people(180, p5=(0.8, 0.2)) + people(90, p6=(0.2, 0.2))
+    play(rows, cuts=(90, 270), made=made)
+    assert made.owners == [1, 2]
+    made = seats()
+    play(people(90, p1=(0.2, 0.2), p2=(0.7, 0.2)) + people(180, p5=(0.8, 0.2)) + people(90), made=made)
+    assert made.owners == [1, 2]
+
+
+def test_who_takes_a_tile_over_does_not_jump_to_it() -> None:
+    """5 is lent the tile of 2, who has been seen more than 1."""
+    rows = people(90, p1=(0.2, 0.2), p2=(0.7, 0.4)) + people(900, p5=(0.8, 0.4))
+    made = seats()
+    told = play(rows, cuts=(90,), made=made)
+    assert told[90:] == [{5: 1}] * 900
+    assert made.owners == [1, 5]
+
+
 def test_one_enrolled_leaves_the_other_tile_to_who_matters() -> None:
     told = play(people(40, p0=(0.8, 0.2), p5=(0.2, 0.2)), made=seats(enrolled={0: 0}))
     assert told == [{0: 0, 5: 1}] * 40

@@ -28,6 +28,10 @@ COARSEST_STEP = 72
 # Hair reaches this share of the box above it; above the hair the tile keeps HEADROOM of its height, also
 # in passing. (At rest the height of the eyes gives 8% in the tightest crop and 14% in the usual one.)
 HAIR, HEADROOM = 0.25, 0.05
+# A move ends where COMFORT of the tile's height is above the hair of all heads that come, if the eyes are no
+# more than RAISED of it below their place for that. Without it, where a move ended within the dead zone
+# decided whether hundreds of frames had 6 or 9%.
+COMFORT, RAISED = 0.08, 0.025
 CORNERS = np.array([-0.5, -EYES_IN_BOX - HAIR, 0.5, 1 - EYES_IN_BOX])
 # A small source may be enlarged beyond `upscale` until crops are this much smaller than the frame:
 # a soft picture of the right person is better than a sharp one of everybody, twice.
@@ -90,6 +94,12 @@ class Framing:
         x = _between(view[0], x1 - half, x0 + half)
         top = _between(view[1] - self.eyes * height, y1 - height, y0 - HEADROOM * height)
         return x, top + self.eyes * height, height
+
+    def lift(self, view: View, room: Box) -> View:
+        """``view`` raised, by `RAISED` of its height at most, towards `COMFORT` above this `extent`."""
+        x, y, height = view
+        short = COMFORT * height - (room[1] - (y - self.eyes * height))
+        return x, y - min(max(short, 0.0), RAISED * height), height
 
     def snap_height(self, height: float) -> float:
         """The nearest height whose crop has an even whole width and height, if such a one is near."""

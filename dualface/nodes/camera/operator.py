@@ -175,7 +175,7 @@ class Operator:
         coming, middle = self.coming[watched], self.middle[watched]
         assert coming is not None
         assert middle is not None
-        aim = (middle[0], middle[1], held[2])
+        aim = framing.lift((middle[0], middle[1], held[2]), coming)
         away = self._share_of_tile(framing, framing.rest(aim), held)
         if zoom:
             to = framing.rest(goal)

@@ -72,6 +72,7 @@ class Answers:
         self._known = [known[count:] for known in (people, rows, cuts)]
         alive = {int(track) for tracks, _ in owed[1:] for track in tracks.ids}
         self.who.answered(self.frame, alive)
+        self.who.owners = frozenset(self.seats.owners)
         self.spare = {
             track: person for track, person in self.spare.items() if track in self.who.ledger.entries
         }
@@ -159,6 +160,7 @@ class Answers:
     def restore(self, snapshot: Snapshot) -> None:
         """Take up the state of an earlier `snapshot`."""
         self.seats.restore({k[6:]: v for k, v in snapshot.items() if k.startswith("seats.")})
+        self.who.owners = frozenset(self.seats.owners)
         self.places.restore({k[7:]: v for k, v in snapshot.items() if k.startswith("places.")})
         frame, before, frames = snapshot["clock"].tolist()
         self.frame, self.before = int(frame), None if np.isnan(before) else before

@@ -69,12 +69,14 @@ def opinion(
     several: bool,
     sideways: bool = False,
     expected: frozenset[int] = frozenset(),
+    rivals: frozenset[int] = frozenset(),
 ) -> int | None:
     """The vote of a face on a track that is held for ``own`` where ``person`` is nearest to it: a person,
     `STRANGER`, or None where it says nothing.
 
     ``several``: the distances are those of a mean. A face that looks ``sideways`` is far from everybody
-    and thus no stranger; it is rather one of ``expected``, enrolled people whom this picture is about.
+    and thus no stranger; it is rather one of ``expected``, enrolled people whom this picture is about,
+    unless it is about as near to one of ``rivals``, who may as well be in it.
 
     >>> opinion(1, 2, {1: 0.8, 2: 0.3}, Limits(0.5), several=False)
     2
@@ -88,8 +90,10 @@ def opinion(
     if person == own and (mine < limit or mine + limits.margin < others):
         return own
     near = min(expected & claims.keys(), key=lambda p: claims[p], default=None)
-    if sideways and several and near is not None and claims[near] < limits.expected:
-        return near
+    if sideways and several and near is not None:
+        rival = min((claims.get(p, np.inf) for p in rivals), default=np.inf)
+        if claims[near] < min(limits.expected, rival - limits.margin):
+            return near
     if person != own and mine < limit and mine + limits.margin < min(claims.get(own, np.inf), others):
         return person
     far = min(claims.values(), default=np.inf) >= limits.far
@@ -97,10 +101,19 @@ def opinion(
 
 
 def nearest(claims: Claims, limits: Limits, enrolled: frozenset[int]) -> int | None:
-    """Whom a face is most like, where it has to be somebody. (A portrait is of another day.)"""
+    """Whom a face is most like, where it has to be somebody. A portrait is of another day, so that more is
+    allowed to the ``enrolled``, unless somebody known from this film is about as near.
+
+    >>> nearest({0: 0.58, 1: 0.66}, Limits(0.5), frozenset({0, 1}))
+    0
+    >>> nearest({0: 0.58, 1: 0.66}, Limits(0.5), frozenset({0}))
+    """
     person = min(claims, key=lambda p: claims[p], default=None)
-    limit = limits.far if person in enrolled else limits.several
-    return person if person is not None and claims[person] < limit else None
+    if person is None:
+        return None
+    met = min((d for p, d in claims.items() if p not in enrolled), default=np.inf)
+    allowed = person in enrolled and claims[person] < met - limits.margin
+    return person if claims[person] < (limits.far if allowed else limits.several) else None
 
 
 def surely(claims: Claims, limits: Limits) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dualface.graph.node import Snapshot
+from dualface.nodes.reid.gate import REASONS
 from dualface.nodes.reid.register import Swap
 from dualface.nodes.reid.watch import Vote, Watch
 from dualface.nodes.reid.who import Who
@@ -34,6 +35,9 @@ def snapshot(who: Who) -> Snapshot:
         "clock": np.array([who.cut_at, who.frame, who.next_person], np.float64),
         "looks": np.array(who.looks, np.float64),
         "asked": np.array(list(who.asked.values()), np.int64),
+        "signals": np.array(
+            [(s["frame"], s["track"], REASONS.index(str(s["reason"]))) for s in who.signals], np.int64
+        ).reshape(-1, 3),
         "swaps": np.array([astuple(s) for s in who.swaps], np.int64).reshape(-1, 6),
         "together": _pairs(sorted(who.together)),
         "united": _pairs(who.united),
@@ -59,6 +63,10 @@ def restore(who: Who, kept: Snapshot) -> None:
     who.cut_at, (who.frame, who.next_person) = cut_at, map(int, whole)
     who.looks = kept["looks"].tolist()
     who.asked = dict(zip(who.asked, kept["asked"].tolist(), strict=True))
+    who.signals = [
+        {"frame": frame, "track": track, "reason": REASONS[reason]}
+        for frame, track, reason in kept["signals"].tolist()
+    ]
     who.swaps = [Swap(*row) for row in kept["swaps"].tolist()]
     who.together = {(a, b) for a, b in kept["together"].tolist()}
     who.united = [(a, b) for a, b in kept["united"].tolist()]

@@ -13,6 +13,7 @@ from dualface.nodes.reid.judge import STRANGER, Claims, Limits
 from dualface.nodes.reid.ledger import Ledger
 from dualface.nodes.reid.watch import Vote, Watch
 
+SIGNALS = 10_000  # that are told one by one; all are counted
 BESIDE = 0.2  # of the frames in question may show the same person under another track, who blinked
 
 
@@ -37,6 +38,7 @@ class Register:
     def __init__(self, limits: Limits, most: int, enrolled: int = 0) -> None:
         self.limits, self.gallery, self.ledger = limits, Gallery(limits.one, most), Ledger()
         self.enrolled = frozenset(range(enrolled))
+        self.owners: frozenset[int] = frozenset()  # of tiles; they are never forgotten, as the enrolled
         self.next_person = enrolled
         self.watches: dict[int, Watch] = {}
         self.frame = 0
@@ -45,11 +47,18 @@ class Register:
         self.united: list[tuple[int, int]] = []  # people who were others all along, to be told
         self.swaps: list[Swap] = []
         self.asked = dict.fromkeys(REASONS[1:], 0)
+        self.signals: list[dict[str, int | str]] = []
 
     def fresh(self) -> int:
         """A number for somebody who was not met before."""
         self.next_person += 1
         return self.next_person - 1
+
+    def note(self, watch: Watch, reason: int) -> None:
+        """A track comes into question, for the report."""
+        self.asked[REASONS[reason]] += 1
+        if len(self.signals) < SIGNALS:
+            self.signals.append({"frame": self.frame, "track": watch.track, "reason": REASONS[reason]})
 
     def due_answer(self, until: int) -> None:
         """Frames before ``until`` are about to be answered."""
@@ -67,7 +76,8 @@ class Register:
     def meet(self, watch: Watch, votes: Sequence[Vote], here: Sequence[Watch] = ()) -> None:
         """Get to know the track's person by the faces of these votes."""
         best = sorted(votes, key=lambda v: -v.score)
-        self.gallery.add(watch.person, [v.face for v in best], {w.person for w in here} | self.enrolled)
+        keep = {w.person for w in here} | self.enrolled | self.owners
+        self.gallery.add(watch.person, [v.face for v in best], keep)
         self._unite(watch.person)
 
     def learn(self, watch: Watch, vote: Vote, claims: Claims) -> None:

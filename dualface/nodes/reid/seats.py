@@ -88,23 +88,35 @@ class Seats:
         ]
         open_.sort(key=lambda tile: self._credit(tile))
         chosen: dict[int, int] = {}  # tile by person, the heaviest first
+        kept: dict[int, int] = {}  # of these: who is lent a tile owns that one or none, so that nobody jumps
         for person in sorted(worth, key=lambda p: (-worth[p], p)):
-            if len(chosen) == len(open_):
-                break
-            tile = open_[len(chosen)]
+            left = [tile for tile in open_ if tile not in chosen.values()]
+            if person in self.lent:
+                left = [tile for tile in left if tile == self.lent.index(person)]
+            if not left:
+                continue
+            tile = left[0]
             lead = worth[person] - self._credit(tile)
-            more = worth[person] > self.margin * self._credit(tile) and lead > LEAD * weights[person]
+            more = worth[person] > self.margin * self._credit(tile) and lead > LEAD * _height(window, person)
             if self.owners[tile] != NOBODY and not more:
-                break
+                continue
             chosen[person] = tile
-        middles = {person: _middle(window, person) for person in chosen}
-        tiles = sorted(chosen.values())
-        vacant = [tile for tile in open_ if self.owners[tile] == NOBODY]
-        if len(chosen) == 1 and tiles[0] in vacant:
+            if person in self.lent:
+                kept[person] = tile
+        for person, tile in (kept | self._in_order(window, chosen, kept)).items():
+            self.owners[tile] = person
+
+    def _in_order(
+        self, window: Sequence[Row], chosen: dict[int, int], kept: dict[int, int]
+    ) -> dict[int, int]:
+        """The tiles of those ``chosen`` who are not ``kept`` where they are, by where they stand."""
+        middles = {person: _middle(window, person) for person in chosen if person not in kept}
+        tiles = sorted(chosen[person] for person in middles)
+        vacant = [t for t, owner in enumerate(self.owners) if owner == NOBODY and t not in kept.values()]
+        if len(tiles) == 1 and tiles[0] in vacant:
             (alone,) = middles.values()
             tiles = [min(vacant, key=lambda tile: abs((tile + 0.5) / self.tiles - alone))]
-        for person, tile in zip(sorted(chosen, key=lambda p: (middles[p], p)), tiles, strict=True):
-            self.owners[tile] = person
+        return dict(zip(sorted(middles, key=lambda p: (middles[p], p)), tiles, strict=True))
 
     def _credit(self, tile: int) -> float:
         """What the owner of a tile was seen; less than nothing where it is nobody's."""
@@ -158,6 +170,12 @@ def _weights(window: Sequence[Row]) -> dict[int, float]:
         for person, (_, height) in row.items():
             total[person] = total.get(person, 0.0) + height / len(window)
     return total
+
+
+def _height(window: Sequence[Row], person: int) -> float:
+    """Mean height of a person where they are seen."""
+    heights = [row[person][1] for row in window if person in row]
+    return sum(heights) / len(heights)
 
 
 def _middle(window: Sequence[Row], person: int) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from dualface.graph.types import Floats
 from dualface.nodes.reid import gate, judge
-from dualface.nodes.reid.gate import CHECK, CUT, NEAR, NEW, NONE, REASONS, Array
+from dualface.nodes.reid.gate import CHECK, CUT, NEAR, NEW, NONE, Array
 from dualface.nodes.reid.judge import STRANGER, Claims, Limits
 from dualface.nodes.reid.register import Register
 from dualface.nodes.reid.watch import RETRY, SETTLE, TRIES, Vote, Watch
@@ -137,9 +137,10 @@ class Who(Register):
                 return
         if watch.votes:  # they tell of what was before
             self.lean(watch, self.frame)
-            watch.risk = 0.0
+            if watch.person in self.gallery.faces:  # of a track that is nobody's yet nothing is to be kept
+                watch.risk = 0.0
         if watch.ask(sign, now, SETTLE if sign < CUT else 0.0):
-            self.asked[REASONS[sign]] += 1
+            self.note(watch, sign)
 
     def _wanted(self, watch: Watch, now: float) -> bool:
         if self.rules.policy == "always":
@@ -167,11 +168,14 @@ class Who(Register):
             elsewhere = [p in taken and p != watch.person for p in known]
             claims[row, elsewhere] = np.inf
         columns = judge.share_out(claims, self.limits)
+        # (Who is, or was a moment ago, another face of this scene is no rival.)
+        rivals = frozenset(known) - self.enrolled - {watch.person for watch in self.watches.values()}
         for row, (watch, column) in enumerate(zip(asked, columns, strict=True)):
             distances = dict(zip(known, claims[row].tolist(), strict=True))
             person = judge.opinion(
                 watch.person, None if column is None else known[column], distances, self.limits,
                 several=bool(watch.votes), sideways=sideways[row], expected=self._expected(watch, here),
+                rivals=rivals,
             )  # fmt: skip
             if person == STRANGER:
                 self._challenge(watch, dict(zip(known, apart[row].tolist(), strict=True)), taken, now)
@@ -180,7 +184,10 @@ class Who(Register):
 
     def _expected(self, watch: Watch, here: list[Watch]) -> frozenset[int]:
         """Enrolled people, where this face is so much taller than all others that the picture is
-        about it. Of a profile a portrait says little; that the film is about these people, more."""
+        about it. Of a profile a portrait says little; that the film is about these people, more. With one
+        person enrolled the film is as much about somebody else."""
+        if len(self.enrolled) < 2:
+            return frozenset()
         tall = watch.box[3] - watch.box[1]
         others = max((w.box[3] - w.box[1] for w in here if w is not watch), default=0.0)
         return self.enrolled if tall >= PROMINENT * others else frozenset()
@@ -198,7 +205,7 @@ class Who(Register):
         """A vote is heard; where it settles the question, the ledger is written."""
         if watch.reason == NONE:
             watch.reason = CHECK
-            self.asked[REASONS[CHECK]] += 1
+            self.note(watch, CHECK)
         if vote.person == watch.person:
             if watch.reason == CHECK:
                 self.learn(watch, vote, claims)
