@@ -25,7 +25,7 @@ TYPED = (  # each with all that is within
     "hydra/sweeper",
 )
 PARTS = (*GROUPS, "node")  # groups whose files describe a part of the request
-TYPED_ONLY = ("overwrite", "protocols")
+TYPED_ONLY = ("overwrite", "protocols", "limits")
 
 
 def typed_problem(key: str, value: str) -> Problem | None:
