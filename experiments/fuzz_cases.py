@@ -190,22 +190,21 @@ def element(name: int, body: bytes) -> bytes:
     )
 
 
-def track(number: int, width: int = 320, height: int = 180) -> bytes:
+def track(number: int, width: int = 8, height: int = 4) -> bytes:
     """A Matroska track of uncompressed pictures."""
-    video = element(0xE0, element(0xB0, struct.pack(">I", width)) + element(0xBA, struct.pack(">I", height)))
-    about = (
-        element(0xD7, struct.pack(">H", number))
-        + element(0x73C5, struct.pack(">H", number))
-        + element(0x83, b"\1")
-    )
-    return element(0xAE, about + element(0x86, b"V_MPEG4/ISO/AVC") + video)
+    size = element(0xB0, struct.pack(">I", width)) + element(0xBA, struct.pack(">I", height))
+    ids = element(0xD7, struct.pack(">H", number)) + element(0x73C5, struct.pack(">H", number))
+    codec = element(0x83, b"\1") + element(0x86, b"V_UNCOMPRESSED")
+    return element(0xAE, ids + codec + element(0xE0, size + element(0x2EB524, b"I420")))
 
 
 def matroska(tracks: bytes, more: bytes = b"") -> bytes:
-    head = element(0x1A45DFA3, element(0x4282, b"matroska") + element(0x4287, b"\4") + element(0x4285, b"\2"))
-    return head + element(
-        0x18538067,
-        element(0x1549A966, element(0x2AD7B1, b"\x0f\x42\x40")) + element(0x1654AE6B, tracks) + more,
+    """A film of ``tracks``, with one packet of the first."""
+    kind = element(0x4282, b"matroska") + element(0x4287, b"\4") + element(0x4285, b"\2")
+    about = element(0x1549A966, element(0x2AD7B1, b"\x0f\x42\x40"))
+    cluster = element(0x1F43B675, element(0xE7, b"\0") + element(0xA3, b"\x81\0\0\x80" + bytes(48)))
+    return element(0x1A45DFA3, kind) + element(
+        0x18538067, about + element(0x1654AE6B, tracks) + more + cluster
     )
 
 

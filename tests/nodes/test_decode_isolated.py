@@ -74,12 +74,12 @@ def look(path: Path) -> Job:
     return probe(path, output=path.with_suffix(".out.mp4"), name="x")
 
 
-def took(path: Path, *, isolate: bool, batch: int = 4, **options: Any) -> tuple[Any, ...]:
+def took(path: Path, *, isolate: bool, batch: int = 4, threads: int = 2, **options: Any) -> tuple[Any, ...]:
     """All that comes of a file, as plain values."""
     job = look(path)
     ran = Ran(job, [], {}, [])
     node = PyavDecode(PyavConfig(isolate=isolate, **options))
-    node.open(context(job, "decode", ran, batch))
+    node.open(context(job, "decode", ran, batch, threads))
     pictures, packets, media = [], [], None
     try:
         while (given := node.process()) is not None:
@@ -138,7 +138,8 @@ def test_the_same_as_without_of_damaged_files(tmp_path: Path, damage: str) -> No
     else:
         data += make(tmp_path / "b.ts", Film(size=(320, 180))).read_bytes()
     path.write_bytes(data)
-    plain, apart = took(path, isolate=False, batch=8), took(path, isolate=True, batch=8)
+    # With more threads, FFmpeg makes what is missing up differently each time.
+    plain, apart = (took(path, isolate=isolate, batch=8, threads=1) for isolate in (False, True))
     assert plain[2]  # there is something to be told
     assert same(plain, apart)
 
