@@ -30,7 +30,7 @@ TYPED = (  # each with all that is within
 )
 # What files of a group may set that describes a part of the request.
 PARTS = {**dict.fromkeys((*PICTURE, "node"), PICTURE), "recovery": ("recovery",)}
-TYPED_ONLY = ("overwrite", "protocols")
+TYPED_ONLY = ("overwrite", "protocols", "limits")
 
 
 def typed_problem(key: str, value: str) -> Problem | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dualface.graph.errors import Problem, RequestError
+from dualface.nodes.decode.files import not_a_file
 
 OUTPUTS = "outputs"  # the folder that holds what a config file names as output
 LIST_MOST = 16 << 20  # bytes in a list of inputs
@@ -115,7 +116,9 @@ def _expand(item: str) -> tuple[list[str], Problem | None]:
         return [], _problem("missing", "a path holds no NUL character.", "Look at what wrote it.")
     if os.path.isdir(item):
         return [], _problem("folder", f"{item} is a folder.", _videos_in(item))
-    if os.path.exists(item) or "://" in item:
+    if os.path.exists(item):
+        return [item], _not_a_file(item)
+    if "://" in item:
         return [item], None
     if item == "demo":
         from dualface.demo import demo_clip
@@ -127,6 +130,13 @@ def _expand(item: str) -> tuple[list[str], Problem | None]:
     return [], _problem(
         "missing", f"there is no file {item}.", "Look at the path; it starts from where you are."
     )
+
+
+def _not_a_file(path: str) -> Problem | None:
+    what = not_a_file(path)
+    if not what:
+        return None
+    return _problem("not-a-file", f"{path} is {what}, not a file.", "Save the video to a file and name that.")
 
 
 def _videos_in(folder: str) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dualface.graph.job import USUAL_LIMITS
+
 
 def _key(default: Any, help: str) -> Any:
     if isinstance(default, list | dict):
@@ -49,6 +51,10 @@ class Settings:
     bench: str = _key("", "with action=bench: which benchmark")
     refresh: bool = _key(False, "with action=hw: probe this machine again")
     protocols: list[str] = _key(["file"], "how inputs may be opened: file, http, https")
+    limits: dict[str, Any] = _key(
+        dataclasses.asdict(USUAL_LIMITS),
+        "the most an input may ask: limits.width=, height, pixels, frame_mb of a picture; streams, seconds",
+    )
     people: dict[str, Any] = _key(
         {"left": None, "right": None, "sides": "person"},
         "who gets which tile: photos people.left=, people.right=; people.sides=person or position",

@@ -36,6 +36,11 @@ FILES = {  # of a folder given by --config-dir: an attack each
     "pulled": ("graph/bad.yaml", "defaults: [/hydra/launcher@nodes: basic]", "graph=bad"),
     "target": ("graph/bad.yaml", f"nodes: {{a: {HOOK}}}", "graph=bad"),
     "overwrite": ("graph/bad.yaml", "# @package _global_\noverwrite: true", "graph=bad"),
+    "limits": (
+        "experiment/bad.yaml",
+        "# @package _global_\nlimits: {pixels: 1000000000000}",
+        "+experiment=bad",
+    ),
     "protocols": ("experiment/bad.yaml", "# @package _global_\nprotocols: [http]", "+experiment=bad"),
     "shadow": ("hydra/config.yaml", "x: 1", "quiet=true"),
     "shadowed choice": ("hydra/launcher/basic.yaml", "n_jobs: 1", "quiet=true"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +19,8 @@ from dualface.graph.dag import Excluded, Graph
 from dualface.graph.errors import Gathered, InputError, Problem, RequestError
 from dualface.graph.faults import Fault
 from dualface.graph.hardware import Hardware
-from dualface.graph.job import Job
+from dualface.graph.job import Job, Limits
+from dualface.graph.options import parse
 from dualface.graph.plan import Plan
 from dualface.graph.recovery import Recovery
 from dualface.graph.registry import installed
@@ -45,18 +47,49 @@ def probe_all(
     config: Mapping[str, Any], folder: Path | None, typed: Collection[str]
 ) -> tuple[list[Job], list[tuple[Wish, str]]]:
     """The jobs that can be read, and a sentence for each that cannot."""
-    from dualface.nodes.decode.probe import probe
-
-    protocols = tuple(config["protocols"])
+    protocols, limits = tuple(config["protocols"]), _limits(config)
     jobs: list[Job] = []
     bad: list[tuple[Wish, str]] = []
-    for wish in wishes(config, folder, typed):
-        try:
-            job = probe(wish.path, output=wish.output, name=wish.name, index=wish.index, protocols=protocols)
-            jobs.append(job)
-        except InputError as error:
-            bad.append((wish, str(error)))
+    with _prober(config) as probe:
+        for wish in wishes(config, folder, typed):
+            try:
+                job = probe(
+                    wish.path,
+                    output=wish.output,
+                    name=wish.name,
+                    index=wish.index,
+                    protocols=protocols,
+                    limits=limits,
+                )
+                jobs.append(job)
+            except InputError as error:
+                bad.append((wish, str(error)))
     return jobs, bad
+
+
+@contextlib.contextmanager
+def _prober(config: Mapping[str, Any]) -> Iterator[Callable[..., Job]]:
+    """What probes an input: in a process of its own where a node of the graph says ``isolate: true``."""
+    if _isolated(config["graph"]):
+        from dualface.nodes.decode.isolated import Prober
+
+        with Prober() as prober:
+            yield prober.probe
+    else:
+        from dualface.nodes.decode.probe import probe
+
+        yield probe
+
+
+def _isolated(part: Any) -> bool:
+    return isinstance(part, Mapping) and (part.get("isolate") is True or any(map(_isolated, part.values())))
+
+
+def _limits(config: Mapping[str, Any]) -> Limits:
+    made, problems = parse(Limits, config.get("limits") or {}, "limits", "limits")
+    if made is None:
+        raise RequestError(problems)
+    return made
 
 
 def _check_protocols(config: Mapping[str, Any]) -> None:

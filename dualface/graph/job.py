@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from dualface.graph.types import Video
@@ -20,12 +20,33 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that an input may ask of the machine; far above 8K footage (7680x4320), far below what
+    a few damaged bytes in a header can say."""
+
+    width: int = 16_384  # of a picture, in pixels
+    height: int = 16_384  # of a picture, in pixels
+    pixels: int = 1 << 26  # of a picture, width by height
+    frame_mb: int = 512  # MiB that one decoded picture takes; 8K in 16 bits with alpha is 253
+    streams: int = 256  # of pictures, sound, subtitles and the rest together
+    seconds: float = 20.0  # until it is open, and then until each of its packets is read
+
+    def __post_init__(self) -> None:
+        low = [field.name for field in fields(self) if not getattr(self, field.name) > 0]
+        if low:
+            raise ValueError(f"{low[0]}: it must be more than 0")
+
+
+USUAL_LIMITS = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """What is known of a job before it runs.
 
     ``frames`` and ``duration`` (seconds) are what the container claims, 0 where it is silent;
     ``pixel_format`` is FFmpeg's name; ``input`` is a path, or a URL where ``protocols``, by which
-    the input may be opened, allow it.
+    the input may be opened, allow it. ``limits`` hold for all that reads the input.
     """
 
     name: str
@@ -39,3 +60,4 @@ class Job:
     streams: tuple[Stream, ...] = ()
     index: int = 0
     protocols: tuple[str, ...] = ("file",)
+    limits: Limits = USUAL_LIMITS

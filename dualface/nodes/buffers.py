@@ -65,6 +65,10 @@ class FramePool:
         """Rows of one frame, luma and chroma together: ``height * 3 // 2``."""
         return self.height * 3 // 2
 
+    def make(self) -> Pixels:
+        """Memory for one more batch."""
+        return np.empty(self.batch * self.rows * self.width, np.uint8)
+
     def take(self, n: int) -> Pixels:
         """An array ``[n, rows, width]`` for ``n`` frames, ``1 <= n <= batch``."""
         if not 1 <= n <= self.batch:
@@ -72,5 +76,5 @@ class FramePool:
         try:
             buffer = self._free.pop()
         except IndexError:
-            buffer = np.empty(self.batch * self.rows * self.width, np.uint8)
+            buffer = self.make()
         return np.asarray(_Loan(buffer, self._free, (n, self.rows, self.width)))

@@ -61,8 +61,9 @@ def test_not_there(tmp_path: Path) -> None:
 def test_a_folder_a_pipe_and_a_device(tmp_path: Path) -> None:
     assert "is a folder" in sentence(tmp_path)
     os.mkfifo(tmp_path / "pipe.mp4")
-    assert "is a pipe or a device" in sentence(tmp_path / "pipe.mp4")
-    assert "is a pipe or a device" in sentence("/dev/zero")
+    assert "is a pipe, not a file" in sentence(tmp_path / "pipe.mp4")
+    assert "is a device, not a file" in sentence("/dev/zero")
+    assert "is made up by the system, not a file" in sentence("/proc/self/maps")
 
 
 @pytest.mark.parametrize(

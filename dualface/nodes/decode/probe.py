@@ -11,25 +11,32 @@ import av
 import numpy as np
 
 from dualface.graph.errors import InputError
-from dualface.graph.job import Job, Stream
+from dualface.graph.job import USUAL_LIMITS, Job, Limits, Stream
 from dualface.graph.types import Video
 from dualface.nodes.decode.color import color_of
-from dualface.nodes.decode.source import opened
+from dualface.nodes.decode.limits import check_failed, check_picture, for_decoding
+from dualface.nodes.decode.source import opened, packets
 
 PACKETS_UNTIL_A_PICTURE = 2000  # of the video stream; a stream that starts in mid-GOP needs some
 
 
 def probe(
-    path: str | Path, *, output: Path, name: str, index: int = 0, protocols: tuple[str, ...] = ("file",)
+    path: str | Path,
+    *,
+    output: Path,
+    name: str,
+    index: int = 0,
+    protocols: tuple[str, ...] = ("file",),
+    limits: Limits = USUAL_LIMITS,
 ) -> Job:
     """Describe ``path`` as a job that writes ``output``.
 
     Decodes the first picture, because rotation, range and interlacing are only sure there.
-    Raises `InputError` with one sentence where there is no picture to be had.
+    Raises `InputError` with one sentence where there is no picture to be had, or one beyond ``limits``.
     """
-    with opened(str(path), protocols) as container:
+    with opened(str(path), protocols, limits) as container:
         stream = video_stream(container, str(path))
-        frame = first_frame(container, stream, str(path))
+        frame = first_frame(container, stream, str(path), limits)
         return Job(
             name=name,
             input=str(path),
@@ -46,6 +53,7 @@ def probe(
             ),
             index=index,
             protocols=protocols,
+            limits=limits,
         )
 
 
@@ -74,17 +82,20 @@ def video_stream(container: Any, name: str) -> Any:
 UNDECODABLE = "not one picture in it can be decoded; the file is damaged or cut off"
 
 
-def first_frame(container: Any, stream: Any, name: str) -> Any:
+def first_frame(container: Any, stream: Any, name: str, limits: Limits) -> Any:
     """The first picture that decodes. Raises `InputError` where none does."""
+    stream.codec_context.options.update(for_decoding(limits))
     try:
-        for packet in itertools.islice(container.demux(stream), PACKETS_UNTIL_A_PICTURE):
+        for packet in itertools.islice(packets(container, stream), PACKETS_UNTIL_A_PICTURE):
             try:
                 frames = packet.decode()
-            except av.error.FFmpegError:
+            except av.error.FFmpegError as error:
+                check_failed(name, stream.codec_context, error, limits, begun=False)
                 continue  # a damaged beginning; a later picture may be whole
             for frame in frames:
                 if frame.width < 2 or frame.height < 2:
                     raise InputError(f"{name}: its pictures are {frame.width}x{frame.height} pixels")
+                check_picture(name, frame, limits)
                 return frame
     except av.error.FFmpegError:
         pass
@@ -108,9 +119,19 @@ def video_of(stream: Any, frame: Any) -> Video:
 def orientation(frame: Any) -> tuple[int, str]:
     """The clockwise quarter turn in degrees that shows the picture upright, and what of its
     display matrix that leaves out (``""``: nothing)."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    return turn_of(frame) or (0, "")
+
+
+def turn_of(frame: Any) -> tuple[int, str] | None:
+    """`orientation`; ``None`` where the picture says nothing of it."""
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV reads all side data or none, and knows not every kind (EXIF, second views): the angle is left.
+        angle = frame.rotation
+        return (round(-angle / 90) * 90 % 360, "") if angle else None
     if matrix is None:
-        return 0, ""
+        return None
     a, b, _, c, d, _, _, _, _ = np.frombuffer(matrix, np.int32).tolist()
     mirrored = a * d - b * c < 0
     if mirrored:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
 
 from dualface.graph.errors import InputError
+from dualface.graph.job import Job
 from dualface.graph.node import Context, Event, Needs, Node, NodeConfig, Snapshot, State, Unbounded
 from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
@@ -20,6 +22,7 @@ from dualface.nodes.buffers import FramePool, Pixels
 from dualface.nodes.clock import clock
 from dualface.nodes.decode.color import HDR
 from dualface.nodes.decode.ending import broken_off
+from dualface.nodes.decode.limits import check_failed, check_picture, for_decoding
 from dualface.nodes.decode.pixels import ToNv12
 from dualface.nodes.decode.probe import UNDECODABLE, orientation, video_of
 from dualface.nodes.decode.reader import Reader
@@ -29,10 +32,23 @@ from dualface.nodes.decode.timeline import Timeline
 from dualface.nodes.packed import pack, unpack
 from dualface.nodes.roles import Decoded
 
+if TYPE_CHECKING:
+    from dualface.nodes.decode.isolated import Isolated
+
 
 @dataclass
 class PyavConfig(NodeConfig):
     """Software decoding with FFmpeg."""
+
+    isolate: bool = False  # decode in a process of its own: what crashes, hangs or eats memory fails one job
+    isolate_mb: int = 8192  # MiB that this process may take
+    isolate_seconds: float = 60.0  # for a batch, after which it is given up
+
+    def __post_init__(self) -> None:
+        if self.isolate_mb < 256:
+            raise ValueError("isolate_mb: less than 256 MiB is not enough for any video")
+        if not self.isolate_seconds > 0:
+            raise ValueError("isolate_seconds: it must be more than 0")
 
 
 @node("decode/pyav", rank=50)
@@ -43,6 +59,7 @@ class PyavDecode(Node[PyavConfig]):
     still travel with the last batch.
     """
 
+    apart: Isolated | None = None  # what does it all in its place, with isolate=true
     takes_over = frozenset({"decode/nvdec"})
 
     @staticmethod
@@ -53,8 +70,19 @@ class PyavDecode(Node[PyavConfig]):
     def state(config: Any) -> State:
         return Unbounded()
 
+    @staticmethod
+    def check(config: Any, job: Job) -> tuple[str, ...]:
+        if config.isolate and os.name != "posix":
+            return (f"{job.input}: isolate=true needs Linux or macOS; leave it out here",)
+        return ()
+
     def open(self, context: Context) -> None:
         self.context = context
+        if self.config.isolate:
+            from dualface.nodes.decode.isolated import Isolated
+
+            self.apart = Isolated(context, self.config.isolate_mb, self.config.isolate_seconds)
+            return
         self.name = context.job.input
         self._open_input()
         self.ahead: Any = None
@@ -72,8 +100,11 @@ class PyavDecode(Node[PyavConfig]):
         self._begins, codec = reader.begin, reader.stream.codec_context
         codec.thread_count = max(1, self.context.threads)
         codec.thread_type = "AUTO"
+        codec.options.update(for_decoding(self.context.job.limits))
 
     def process(self) -> Decoded[NV12, Cpu] | None:
+        if self.apart is not None:
+            return self.apart.process()
         frame = self.ahead if self.ahead is not None else next(self.frames, None)
         self.ahead = None
         if frame is None:
@@ -99,11 +130,16 @@ class PyavDecode(Node[PyavConfig]):
         return Decoded(Frames(data[:n], pts[:n], self.video, first), Source(self.reader.media, packets))
 
     def close(self) -> None:
+        if self.apart is not None:
+            self.apart.close()
+            return
         # The input itself closes when the last holder of Media lets go.
         self.frames = iter(())
         self.ahead = self.reader = None
 
     def snapshot(self) -> Snapshot:
+        if self.apart is not None:
+            return self.apart.snapshot()
         if not self.total:
             return {}
         assert self.reader is not None
@@ -119,6 +155,9 @@ class PyavDecode(Node[PyavConfig]):
 
     def restore(self, snapshot: Snapshot) -> None:
         if not snapshot:
+            return
+        if self.apart is not None:
+            self.apart.restore(snapshot)
             return
         place = Place.read(snapshot["place"])
         self._open_input(place.packets)
@@ -186,6 +225,8 @@ class PyavDecode(Node[PyavConfig]):
         try:
             frames = packet.decode() if packet is not None else reader.stream.codec_context.decode(None)
         except av.error.FFmpegError as error:
+            codec, begun = reader.stream.codec_context, self.total > 0
+            check_failed(self.name, codec, error, self.context.job.limits, begun=begun)
             if self._new(reader) and not isinstance(error, av.error.EOFError):
                 self._damage(error.strerror or "invalid data")
             return []
@@ -241,6 +282,7 @@ class PyavDecode(Node[PyavConfig]):
             self.convert.write(frame, target)
             return
         if shape not in self.others:
+            check_picture(self.name, frame, self.context.job.limits)
             done = f"fitted into the first size{' with bars' if self._fitted(shape).bars else ''}"
             self._emit(
                 "notice", f"at {self._now()} the pictures change from {before} to {shape}; they are {done}"

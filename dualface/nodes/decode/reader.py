@@ -23,7 +23,7 @@ class Reader:
     """
 
     def __init__(self, job: Job, known: int = 0) -> None:
-        container = open_input(job.input, job.protocols)
+        container = open_input(job.input, job.protocols, job.limits)
         try:
             self.stream = video_stream(container, job.input)
             self.media = Media(container, self.stream)

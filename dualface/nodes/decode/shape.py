@@ -12,7 +12,7 @@ import numpy as np
 from dualface.graph.node import Snapshot
 from dualface.graph.types import Video
 from dualface.nodes.decode.pixels import Pixels, ToNv12, upright
-from dualface.nodes.decode.probe import orientation
+from dualface.nodes.decode.probe import turn_of
 from dualface.nodes.packed import fraction, ratio
 
 
@@ -68,8 +68,7 @@ class Shapes:
         # PyAV keeps a picture whose side data was asked for until Python next looks for cycles.
         if frame.rotation != self._angle:
             self._angle = frame.rotation
-            if "DISPLAYMATRIX" in frame.side_data:
-                rotation, _ = orientation(frame)
+            rotation, _ = turn_of(frame) or (rotation, "")
         if (frame.width, frame.height, rotation, aspect) != (
             self.last.width, self.last.height, self.last.rotation, self.last.aspect,
         ):  # fmt: skip

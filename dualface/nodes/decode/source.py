@@ -8,20 +8,23 @@ import re
 import ssl
 import stat
 from collections.abc import Iterator, Sequence
-from errno import EIO
+from errno import EIO, ENOMEM
 from pathlib import Path
 from typing import Any
 
 import av
 
 from dualface.graph.errors import InputError
+from dualface.graph.job import USUAL_LIMITS, Limits
+from dualface.nodes.decode.files import not_a_file
+from dualface.nodes.decode.limits import check_streams, for_decoding, for_opening, way
 
 # What people's videos come in, and sound files (so that they can be told apart). Playlists,
 # concat scripts, SDP and number patterns are left out on purpose: they open other files and hosts;
-# so are text and picture readers, which see a film in any README.
+# so are text and picture readers, which see a film in any README, and MLV, which opens what lies beside it.
 CONTAINERS = (
     "mov,mp4,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,asf,flv,live_flv,kux,ogg,nut,mxf,gxf,wtv,rm,dv,ivf,"
-    "obu,av1,h264,hevc,vvc,vc1,h263,mjpeg,mpjpeg,gif,apng,yuv4mpegpipe,dhav,nsv,nuv,pva,ty,mlv,swf,r3d,lxf,"
+    "obu,av1,h264,hevc,vvc,vc1,h263,mjpeg,mpjpeg,gif,apng,yuv4mpegpipe,dhav,nsv,nuv,pva,ty,swf,r3d,lxf,"
     "wav,w64,mp3,aac,flac,ac3,eac3,dts,truehd,amr,caf,aiff,ape,tta,wv,au,loas"
 )
 # What FFmpeg opens for each protocol that a user may allow. Those that join, cut or nest others stay closed.
@@ -52,17 +55,18 @@ def ffmpeg_name(path: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def opened(name: str, protocols: Sequence[str] = ("file",)) -> Iterator[Any]:
+def opened(name: str, protocols: Sequence[str] = ("file",), limits: Limits = USUAL_LIMITS) -> Iterator[Any]:
     """The input as a PyAV container, closed at the end of the block."""
-    container = open_input(name, protocols)
+    container = open_input(name, protocols, limits)
     try:
         yield container
     finally:
         container.close()
 
 
-def open_input(name: str, protocols: Sequence[str] = ("file",)) -> Any:
-    """Open a file or, where ``protocols`` allow it, a URL. Raises `InputError`."""
+def open_input(name: str, protocols: Sequence[str] = ("file",), limits: Limits = USUAL_LIMITS) -> Any:
+    """Open a file or, where ``protocols`` allow it, a URL. Raises `InputError`, also where what it
+    holds is beyond ``limits``."""
     protocol = scheme(name)
     if protocol is None:
         _check_file(name)
@@ -75,16 +79,45 @@ def open_input(name: str, protocols: Sequence[str] = ("file",)) -> Any:
     elif protocol in protocols and protocol in PROTOCOLS:
         target = name
     else:
-        way = f", or say protocols=[file,{protocol}]" if protocol in PROTOCOLS else ""
+        other = f", or say protocols=[file,{protocol}]" if protocol in PROTOCOLS else ""
         raise InputError(
             f"{name}: opening {protocol}: addresses is not allowed (only {', '.join(protocols)}); "
-            f"download it first{way}"
+            f"download it first{other}"
         )
-    options = {"format_whitelist": CONTAINERS, **_reach(protocol, protocols)}
+    options = {"format_whitelist": CONTAINERS, **for_opening(limits), **_reach(protocol, protocols)}
     try:
-        return av.open(target, container_options=options, metadata_errors="replace")
+        container = av.open(
+            target,
+            options=for_decoding(limits),
+            container_options=options,
+            metadata_errors="replace",
+            timeout=limits.seconds,
+        )
+    except av.error.ExitError as error:
+        raise InputError(
+            f"{name}: opening it takes more than {limits.seconds:g} s, {way('seconds')}"
+        ) from error
     except av.error.FFmpegError as error:
         raise InputError(_sentence(name, protocol, error)) from error
+    try:
+        check_streams(name, container, limits)
+    except InputError:
+        container.close()
+        raise
+    return container
+
+
+def packets(container: Any, streams: Any) -> Iterator[Any]:
+    """The packets of ``streams`` of ``container`` in the file's order, at last an empty one of each.
+    Raises FFmpegError where the file is damaged, `InputError` where one takes too long."""
+    try:
+        yield from container.demux(streams)
+    except av.error.ExitError as error:
+        name, most = container.name.removeprefix("file:"), container.read_timeout
+        raise InputError(f"{name}: reading on takes more than {most:g} s, {way('seconds')}") from error
+    except IndexError:
+        # PyAV stumbles, behind all that it was asked for, over streams that came up while it read.
+        return
 
 
 def _reach(protocol: str | None, protocols: Sequence[str]) -> dict[str, str]:
@@ -113,8 +146,8 @@ def _check_file(name: str) -> None:
     if stat.S_ISDIR(mode.st_mode):
         inside = f"{name.rstrip('/')}/*.mp4"
         raise InputError(f"{name}: is a folder; name the videos in it, for instance with {inside}")
-    if not stat.S_ISREG(mode.st_mode):
-        raise InputError(f"{name}: is a pipe or a device, not a file; save it to a file first")
+    if what := not_a_file(name):
+        raise InputError(f"{name}: is {what}, not a file; save it to a file first")
     if mode.st_size == 0:
         raise InputError(f"{name}: is empty (0 bytes)")
     try:
@@ -132,6 +165,8 @@ def _sentence(name: str, protocol: str | None, error: av.error.FFmpegError) -> s
             return f"{name}: is not a video, or its host does not let it be read from the middle"
         why = "the host was not found, hung up, or is not who it says it is" if error.errno == EIO else ""
         return f"{name}: cannot be opened ({why or error.strerror})"
+    if error.errno == ENOMEM:
+        return f"{name}: its headers ask for more memory or more streams than there may be"
     with open(name, "rb") as file:
         head = file.read(16)
     if head.lstrip(b"\xef\xbb\xbf").startswith((b"#EXTM3U", b"ffconcat", b"v=0", b"<?xml")):

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import Any
 
 from dualface.nodes.decode.probe import codec_name
+from dualface.nodes.decode.source import packets
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +67,7 @@ class Media:
         """The packets of the stream ``video`` in order, an empty one last; those of sound and
         subtitles are put ``aside`` on the way. Raises FFmpegError where the file is damaged."""
         wanted = [video, *(t.stream for t in self.tracks if t.kind in ("audio", "subtitle"))]
-        for packet in self.container.demux(wanted):
+        for packet in packets(self.container, wanted):
             if packet.size:
                 self._damaged.append(packet.is_corrupt)
             if packet.stream.index == video.index:

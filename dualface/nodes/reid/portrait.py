@@ -116,6 +116,8 @@ def _format(path: str) -> str:
     and takes a list of other files for a picture."""
     try:
         found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise InputError(f"{path} is a folder; name one photo in it")
         if not stat.S_ISREG(found.st_mode):
             raise InputError(f"the photo {path} is no file; name a picture")
         if found.st_size > LONGEST:
