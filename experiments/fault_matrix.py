@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ class Lab:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        resource_tracker.ensure_running()  # the process that Python keeps beside those it starts
         clips = [clip(folder / f"{name}.mp4", shade) for name, shade in (("good", 60), ("bad", 90))]
         self.config = config_of([f"input=[{','.join(map(str, clips))}]", *SMALL])
         self.ready: Ready = prepare(self.config, Request(), trust=True)

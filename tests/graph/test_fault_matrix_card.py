@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Card]:
     for name in ("good", "bad"):
         make(folder / f"{name}.mp4", Film(times=range(24), sounds=(Sound(),)))
     machine = Machine()
+    resource_tracker.ensure_running()
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "PyNvVideoCodec", machine.chip.module)
         results = on_card(machine, folder, "wanted")
