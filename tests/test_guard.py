@@ -44,6 +44,10 @@ FILES = {  # of a folder given by --config-dir: an attack each
     "protocols": ("experiment/bad.yaml", "# @package _global_\nprotocols: [http]", "+experiment=bad"),
     "shadow": ("hydra/config.yaml", "x: 1", "quiet=true"),
     "shadowed choice": ("hydra/launcher/basic.yaml", "n_jobs: 1", "quiet=true"),
+    "faults": ("graph/bad.yaml", "# @package _global_\nfaults: [{node: encode}]", "graph=bad"),
+    "faults in a group": ("mine/bad.yaml", "# @package _global_\nfaults: [{node: encode}]", "+mine=bad"),
+    "rules that record": ("recovery/bad.yaml", "# @package _global_\nrecord: true", "recovery=bad"),
+    "rules for a graph": ("recovery/bad.yaml", "# @package _global_\ngraph: {name: x}", "recovery=bad"),
     "record": ("hw/bad.yaml", "# @package _global_\nrecord: true", "hw=bad"),
 }
 

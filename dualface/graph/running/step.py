@@ -347,7 +347,8 @@ class Step:
                 self._faults.before(at, None)
             return call()
         except BaseException as error:  # a node that exits must not take a thread down unseen
-            self.failure = failure_of(error)
+            if at != "close" or self.failure is None:  # what fails once it is over only follows
+                self.failure = failure_of(error)
             if isinstance(error, InputError):
                 raise
             text = " ".join(str(error).split())

@@ -23,6 +23,7 @@ from dualface.nodes.clock import clock
 from dualface.nodes.decode.color import HDR
 from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.limits import check_failed, check_picture, for_decoding
+from dualface.nodes.decode.missing import Missing
 from dualface.nodes.decode.pixels import ToNv12
 from dualface.nodes.decode.probe import UNDECODABLE, orientation, video_of
 from dualface.nodes.decode.reader import Reader
@@ -91,6 +92,7 @@ class PyavDecode(Node[PyavConfig]):
         self.shown = NOWHERE, NOWHERE  # pts of the last two pictures
         self.sum = 0  # of the last picture
         self.searching = False  # for the last picture that was given before; nothing is told meanwhile
+        self.missing = Missing()
         self.damaged = 0
         self.corrupt: deque[bool] = deque(maxlen=4)  # of the last pictures
         self.frames: Iterator[Any] = self._frames()
@@ -206,6 +208,8 @@ class PyavDecode(Node[PyavConfig]):
     def _frames(self, start: int = 0) -> Generator[Any, None, None]:
         """Pictures in order; those of packets before number ``start`` are left out."""
         reader = self.reader
+        missing = self.missing = Missing()
+        last: Any = None
         assert reader is not None
         for packet in reader.read(start):
             if self.context.stopping():
@@ -213,7 +217,15 @@ class PyavDecode(Node[PyavConfig]):
             if packet is None and self._new(reader):
                 why = f"the file is damaged there ({reader.damage})"
                 self._emit("warning", f"reading stopped at {self._now()}: {why}")
-            yield from self._decode(reader, packet)
+            if packet is not None and not packet.is_discard:
+                missing.sent(packet.pts)
+            for frame in self._decode(reader, packet):
+                for pts in missing.came(frame.pts) if last is not None else ():
+                    last.pts = pts  # who had it before has done with it
+                    self._repeats(reader)
+                    yield last
+                last = frame
+                yield frame
 
     def _sum(self, frame: Any) -> int:
         """The checksum of a picture that has the shape of the last one given."""
@@ -227,7 +239,10 @@ class PyavDecode(Node[PyavConfig]):
         except av.error.FFmpegError as error:
             codec, begun = reader.stream.codec_context, self.total > 0
             check_failed(self.name, codec, error, self.context.job.limits, begun=begun)
-            if self._new(reader) and not isinstance(error, av.error.EOFError):
+            if isinstance(error, av.error.EOFError):
+                return []
+            self.missing.failed()
+            if self._new(reader):
                 self._damage(error.strerror or "invalid data")
             return []
         for frame in frames if self._new(reader) else ():
@@ -244,7 +259,11 @@ class PyavDecode(Node[PyavConfig]):
         self.context.count("damaged", 1)
         if self.damaged == 1:
             where = f"a picture near {self._now()} is damaged ({reason})"
-            self._emit("warning", f"{where}; going on with what decodes")
+            self._emit("warning", f"{where}; going on with what decodes, the picture before in its place")
+
+    def _repeats(self, reader: Reader) -> None:
+        if self._new(reader):
+            self.context.count("repeated", 1)
 
     def _begin(self, frame: Any) -> None:
         """Settle what stays the same, and tell what the user should know about the source."""
