@@ -94,5 +94,7 @@ def test_no_picture_crosses_the_bus(nvdec: int, footage: Path, tmp_path: Path) -
     up = sum(c["bytes_a_frame"] for name, c in copies.items() if "HtoD" in name)
     down = sum(c["bytes_a_frame"] for name, c in copies.items() if "DtoH" in name)
     picture = 1920 * 1080 * 1.5
-    assert down < 4096  # boxes and thumbnails
+    # Boxes and thumbnails are 3.3 KB a frame; recognition adds 12 KB for each closer look at a face, of which
+    # there are some in the first seconds.
+    assert down < 8192
     assert up < picture / 100  # tables and weights at the start; the coded film goes by NVDEC's own way
