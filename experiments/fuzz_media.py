@@ -86,9 +86,8 @@ def fuzz(
         slow = max(found, key=lambda one: one[1].seconds)
         most = max(found, key=lambda one: one[1].memory_mb)
         print(f"longest: {slow[1].seconds:.1f} s ({slow[0].kind}, {slow[0].source}); bound {BOUND_S} s")
-        print(
-            f"most memory: {most[1].memory_mb:.0f} MiB ({most[0].kind}, {most[0].source}); bound {BOUND_MB}"
-        )
+        peak, what = most[1].memory_mb, f"{most[0].kind}, {most[0].source}"
+        print(f"most memory: {peak:.0f} MiB ({what}); bound {BOUND_MB} MiB")
         bad = sum(outcome.bad for _, outcome in found)
         if only:
             return int(bad > 0)
