@@ -25,6 +25,9 @@ from dualface.graph.running.repeat import last_of, repeated
 from dualface.graph.running.rescue import Rescue
 
 
+LARGE = 1 << 16  # bytes of a state that is too much to keep for each batch (and of a GPU's, to fetch)
+
+
 class NodeFailed(Exception):
     """A node raised, or broke the contract. The text is a sentence that names the node; the
     cause, where there is one, is what it raised."""
@@ -265,6 +268,8 @@ class Step:
     def _rescued(self, inputs: Mapping[str, Any], batch: Batch) -> Any:
         """The node's answer to ``batch``, after all that the rules try in place where it fails."""
         before = None if isinstance(self.place.state, Stateless) else self._state()
+        if before is not None and sum(value.nbytes for value in before.values()) > LARGE:
+            self._in_place = frozenset()  # from now on
         trying: Decision | None = None
         while True:
             try:
