@@ -157,13 +157,18 @@ def left_over(before: dict[str, Any]) -> list[str]:
     told += [f"threads {threads}"] if threads else []
     alive = [type(o).__name__ for o in gc.get_objects() if isinstance(o, Node | Frames)]
     told += [f"alive {alive}"] if alive else []
-    told += ["unfinished outputs"] if outputs._live else []
+    told += ["unfinished outputs"] if outputs._live - before["outputs"] else []
     return told
 
 
 def state() -> dict[str, Any]:
     me = psutil.Process()
-    return {"files": me.num_fds(), "processes": len(me.children()), "threads": set(threading.enumerate())}
+    return {
+        "files": me.num_fds(),
+        "processes": len(me.children()),
+        "threads": set(threading.enumerate()),
+        "outputs": set(outputs._live),
+    }
 
 
 @contextlib.contextmanager

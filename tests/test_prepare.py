@@ -22,6 +22,7 @@ from dualface.graph.schedule import schedule
 from dualface.graph.types import NV12, Cpu, Cuda, Frames, Memory
 from dualface.hw.layers import Resolved
 from dualface.nodes.transfer import Transfer
+from dualface.settings import Monitor
 
 
 @node("decode/chip", rank=10)
@@ -88,7 +89,7 @@ def plan(monkeypatch: pytest.MonkeyPatch) -> Any:
         graph = {"name": "copy", "nodes": {"decode": {"auto": "decode"}, "encode": encode}}
         config = {"graph": graph, "strict_zero_copy": strict, "record": False, "objective": ""}
         monkeypatch.setattr(prepare, "probe_all", lambda *_: (wanted, []))
-        config |= {"input": "x", "protocols": ["file"]}
+        config |= {"input": "x", "protocols": ["file"], "monitor": vars(Monitor())}
         return prepare.prepare(config, Request(), trust=True).plan(wanted)
 
     return made

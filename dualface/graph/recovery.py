@@ -97,8 +97,8 @@ class Backoff:
     def wait(self, before: int) -> float:
         """Seconds to wait after so many waits ``before``.
 
-        >>> [Backoff(1, 2, 5).wait(n) for n in range(4)]
-        [1.0, 2.0, 4.0, 5]
+        >>> [Backoff(1.0, 2, 5.0).wait(n) for n in range(4)]
+        [1.0, 2.0, 4.0, 5.0]
         """
         return min(self.most, self.first * self.factor ** min(before, 64))
 

@@ -207,7 +207,7 @@ def test_a_photo_that_is_no_portrait_is_refused(tmp_path: Path) -> None:
     text.write_text("no picture")
     for path, said in (
         (grey, "no face is found"),
-        (text, "cannot be read"),
+        (text, "is no photo that can be read"),
         (tmp_path / "x", "there is no photo"),
         (tmp_path, "is a folder"),
     ):

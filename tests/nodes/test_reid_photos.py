@@ -90,8 +90,9 @@ def test_pipes_devices_and_folders_are_not_waited_for() -> None:
     os.mkfifo("fifo.jpg")
     Path("folder.jpg").mkdir()
     Path("zero.jpg").symlink_to("/dev/zero")
-    for name in ("fifo.jpg", "folder.jpg", "zero.jpg"):
+    for name in ("fifo.jpg", "zero.jpg"):
         assert "is no file" in refusal(name)
+    assert "is a folder" in refusal("folder.jpg")
     Path("loop.jpg").symlink_to("loop.jpg")
     assert "cannot be read" in refusal("loop.jpg")
 
