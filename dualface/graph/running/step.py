@@ -23,13 +23,20 @@ from dualface.graph.running.checkpoint import Part
 from dualface.graph.running.outcome import NodeUse
 from dualface.graph.running.repeat import last_of, repeated
 from dualface.graph.running.rescue import Rescue
+from dualface.graph.types import Memory
 
-LARGE = 1 << 16  # bytes of a state that is too much to keep for each batch (and of a GPU's, to fetch)
+LARGE = 1 << 16  # bytes of a state that is too much to keep for each batch
 
 
 class NodeFailed(Exception):
     """A node raised, or broke the contract. The text is a sentence that names the node; the
     cause, where there is one, is what it raised."""
+
+
+def _cheap(place: GraphNode) -> bool:
+    """Whether a node's state may be asked for before each batch: not where it may be pictures on a GPU."""
+    on_gpu = any(port.memory is Memory.CUDA for port in place.outputs.values())
+    return isinstance(place.state, Stateless) or not on_gpu
 
 
 class Step:
@@ -61,7 +68,7 @@ class Step:
         self.decision: Decision | None = None
         self._readers = readers
         self._rescue, self._faults = rescue, faults
-        self._in_place = rescue.in_place(place)
+        self._in_place = rescue.in_place(place) if _cheap(place) else frozenset()
         self._context: Any = None
         self._left = False  # behind, in a call that did not come back
         self._last: dict[str, Any] | None = None  # the last good frame, where that may be repeated

@@ -140,13 +140,17 @@ class ComposeCuda(Node[ComposeConfig]):
         return iter(())
 
     def snapshot(self) -> Snapshot:
+        """The last good tiles leave the GPU only in a job in which some tile went wrong. In others, one that
+        goes wrong in the very first picture after a restart shows the whole picture in place of its last."""
         with giving_up("compose/cuda"), on(self.device):
             self._tell(self._mending.found(wait=True))
-        return {"kept": self._mending.picture(), "has": np.array(self._has), **self._repairs.snapshot()}
+        kept = self._mending.picture() if self._repairs.total else np.zeros((0, 0), np.uint8)
+        return {"kept": kept, "has": np.array(self._has), **self._repairs.snapshot()}
 
     def restore(self, snapshot: Snapshot) -> None:
-        self._has = snapshot["has"].tolist()
-        self._mending.keep(snapshot["kept"])
+        if snapshot["kept"].size:
+            self._has = snapshot["has"].tolist()
+            self._mending.keep(snapshot["kept"])
         self._repairs.restore(snapshot)
 
     def _repair(self, work: _Work, n: int, t: int) -> None:
