@@ -24,7 +24,6 @@ from dualface.graph.running.outcome import NodeUse
 from dualface.graph.running.repeat import last_of, repeated
 from dualface.graph.running.rescue import Rescue
 
-
 LARGE = 1 << 16  # bytes of a state that is too much to keep for each batch (and of a GPU's, to fetch)
 
 
