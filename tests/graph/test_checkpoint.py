@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 
 from dualface.graph.errors import DeviceError, InputError
 from dualface.graph.node import Context, Node, NodeConfig, Unbounded
-from dualface.graph.recovery import Recovery, Rule
+from dualface.graph.recovery import Backoff, Recovery, Rule
 from dualface.graph.registry import node
 from dualface.graph.running.checkpoint import Checkpoint, Part, Segments
-from dualface.graph.running.unfinished import Unfinished, folder_of, writer_of
+from dualface.graph.running.unfinished import Unfinished, folder_of, identity, writer_of
 from dualface.graph.types import NV12, Cpu, Frames, Video
 
 RECOVERY = Recovery(segment_seconds=2.0, rules=(Rule("*", "input", ("fail",)),))
@@ -249,8 +249,24 @@ def test_another_request_is_not_gone_on_with(tmp_path: Path) -> None:
     broken(tmp_path)
     result = do(tmp_path, resume=True, adds=BreakConfig(lookahead=5))
     assert result.status == "done"
+    assert any("is of another request" in event.message for event in result.events)
     assert not any("goes on" in event.message for event in result.events)
     assert len((tmp_path / "a.out").read_text().splitlines()) == 95
+
+
+def test_a_file_that_an_option_names_is_part_of_the_request(tmp_path: Path) -> None:
+    @dataclass
+    class Photo(BreakConfig):
+        photo: str | None = None
+
+    photo = tmp_path / "photo"
+    photo.write_text("Anna")
+    made = plan(tmp_path, BreakConfig(), Photo(photo=str(photo)), BreakConfig())
+    job, graph = made.assignments[0].job, made.pipelines[0].graph
+    before = identity(job, graph, 2.0)
+    assert identity(job, graph, 2.0) == before
+    photo.write_text("Berta")
+    assert identity(job, graph, 2.0) != before
 
 
 @pytest.mark.parametrize("how", ["cut", "other", "empty"])
@@ -259,8 +275,31 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(how: str, tmp_path: Path, expe
     path = folder_of(result.job.output) / "checkpoint.npz"
     data = path.read_bytes()
     path.write_bytes({"cut": data[: len(data) // 2], "other": b"PK\x03\x04nonsense", "empty": b""}[how])
-    assert do(tmp_path, resume=True).status == "done"
+    result = do(tmp_path, resume=True)
+    assert result.status == "done"
+    assert any("is damaged; it starts from the beginning" in event.message for event in result.events)
     assert (tmp_path / "a.out").read_text().splitlines() == expected
+
+
+def test_frames_and_seconds_are_those_of_all_tries_of_a_run(tmp_path: Path) -> None:
+    rules = (Rule("*", "device", ("resume", "fail")),)
+    recovery = Recovery(segment_seconds=2.0, rules=rules, backoff=Backoff(first=0.2, most=0.2))
+    breaks["adds"] = 50
+    made = plan(tmp_path, BreakConfig(), BreakConfig(lookahead=13), BreakConfig())
+    (result,) = run(made, recovery=recovery)
+    assert (result.status, result.frames_out, result.frames_before) == ("done", 95, 0)
+    assert result.seconds > 0.2, "the wait is in it"
+
+
+def test_what_somebody_put_beside_the_workspaces_does_not_matter(tmp_path: Path, expected: list[str]) -> None:
+    result = broken(tmp_path)
+    (folder_of(result.job.output) / "notes.old").mkdir()
+    (folder_of(result.job.output) / "notes").write_text("")
+    result = do(tmp_path, resume=True)
+    assert result.status == "done", result.error
+    assert result.frames_before > 0
+    assert (tmp_path / "a.out").read_text().splitlines() == expected
+    assert os.listdir(tmp_path) == ["a.out"]
 
 
 def test_a_workspace_that_lost_a_file_starts_over(tmp_path: Path, expected: list[str]) -> None:
@@ -307,6 +346,25 @@ def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None
     result = do(tmp_path)
     assert result.status == "failed"
     assert "cannot be used for unfinished work" in result.error
+
+
+def test_a_checkpoint_that_does_not_fit_takes_no_room(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    mine = Unfinished(tmp_path / "a.out")
+    mine.save(Checkpoint("r", 4, 1, 2.0, 0.0, {}))
+    large = {"adds": Part("fake/adds", {"sum": np.zeros(1 << 16, np.uint8)})}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            mine.save(Checkpoint("r", 8, 2, 4.0, 0.0, large))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(os.listdir(mine.folder)) == ["checkpoint.npz", "lock"]
+    mine.release()
+    kept = Unfinished(tmp_path / "a.out").take("r", go_on=True)
+    assert kept is not None
+    assert kept.frame == 4
 
 
 def test_long_names(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from dualface.graph.running.names import fitted
 
 CHECKPOINT = "checkpoint.npz"
 LOCK = "lock"
+WORKSPACE = re.compile(r"(.+)\.(\d+)")  # a node and a try; any other folder is not ours
 
 
 def folder_of(output: Path) -> Path:
@@ -49,11 +51,22 @@ def writer_of(output: Path) -> int | None:
         os.close(file)
 
 
+def kept_of(output: Path, request: str) -> float | None:
+    """Of how many seconds of the source the work on ``output`` is kept, if by this ``request``."""
+    try:
+        found = Checkpoint.unpacked((folder_of(output) / CHECKPOINT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found.seconds - found.origin if found.request == request else None
+
+
 def identity(job: Job, graph: Graph, segment_seconds: float) -> str:
-    """What makes one request the same as another: the input file as it is, and every node's options."""
+    """What makes one request the same as another: the input file as it is, every node's options, and the
+    files that these name (a photo, say) as they are."""
     nodes = [[node.name, node.kind.name, node.config] for node in graph.nodes]
     edges = [[edge.producer, edge.output, edge.consumer, edge.input] for edge in graph.edges]
-    told = [input_of(job), nodes, sorted(edges), segment_seconds]
+    files = [_looks(value) for node in graph.nodes for value in _texts(node.config) if os.path.isfile(value)]
+    told = [input_of(job), nodes, sorted(edges), segment_seconds, files]
     return hashlib.sha256(json.dumps(told, default=_plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -73,6 +86,7 @@ class Unfinished:
         self.folder = folder_of(output)
         self.kept: Checkpoint | None = None  # the last one that is safe on the disk
         self.workspaces: set[str] = set()  # the nodes that asked for one
+        self.refused = ""  # why what was there is not gone on with, as a clause
         self._output = output
         self._lock = threading.RLock()
         self._held: int | None = None
@@ -87,16 +101,31 @@ class Unfinished:
             return None
         with self._lock:
             self._hold()
-            found: Checkpoint | None = None
-            if go_on:
-                with contextlib.suppress(OSError, ValueError):
-                    found = Checkpoint.unpacked((self.folder / CHECKPOINT).read_bytes())
-            if found is not None and found.request == request:
-                self._rename()
-                self.kept = found
-                return found
+            if go_on and (found := self._found()) is not None:
+                if found.request == request:
+                    self._rename()
+                    self.kept = found
+                    return found
+                self.refused = "is of another request, or of the input before it changed"
             self._clear()
             return None
+
+    def _found(self) -> Checkpoint | None:
+        try:
+            return Checkpoint.unpacked((self.folder / CHECKPOINT).read_bytes())
+        except ValueError:
+            self.refused = "is damaged"
+        except OSError:  # broken off before there was one
+            pass
+        return None
+
+    def sweep(self) -> None:
+        """Take away what a run left that was killed when its output was complete. What is not ours to
+        take, or is in use, stays."""
+        if self.folder.is_dir():
+            with self._lock, contextlib.suppress(InputError):
+                self._hold()
+                self.remove()
 
     def start_over(self) -> None:
         """Forget what was kept: it cannot be gone on with."""
@@ -127,11 +156,15 @@ class Unfinished:
                 return
             self._hold()
             temporary = self.folder / f"{CHECKPOINT}.new"
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.folder / CHECKPOINT)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, self.folder / CHECKPOINT)
+            except OSError:
+                temporary.unlink(missing_ok=True)  # on a full disk its room is needed
+                raise
             self.kept = checkpoint
 
     def release(self) -> None:
@@ -179,11 +212,12 @@ class Unfinished:
 
     def _rename(self) -> None:
         """Call workspaces by the number of this try."""
-        earlier = [entry for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
-        tries = [int(entry.name.rpartition(".")[2]) for entry in earlier]
-        self._try = max(tries, default=0) + 1
-        for entry in earlier:
-            os.rename(entry.path, self.folder / f"{entry.name.rpartition('.')[0]}.{self._try}")
+        folders = [entry for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
+        earlier = [(entry, WORKSPACE.fullmatch(entry.name)) for entry in folders]
+        ours = [(entry.path, found[1], int(found[2])) for entry, found in earlier if found]
+        self._try = max((number for _, _, number in ours), default=0) + 1
+        for path, node, _ in ours:
+            os.rename(path, self.folder / f"{node}.{self._try}")
 
     def _clear(self) -> None:
         for entry in list(os.scandir(self.folder)):
@@ -194,6 +228,19 @@ class Unfinished:
             else:
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
+
+
+def _texts(config: Any) -> list[str]:
+    values = [getattr(config, field.name) for field in fields(config)]
+    return [value for value in values if isinstance(value, str) and "\0" not in value]
+
+
+def _looks(path: str) -> list[Any]:
+    try:
+        about = os.stat(path)
+    except OSError:  # gone meanwhile
+        return [path]
+    return [os.path.realpath(path), about.st_size, about.st_mtime_ns]
 
 
 def _plain(value: Any) -> Any:
