@@ -7,6 +7,7 @@ keep, it can be told whether they did.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -38,9 +39,13 @@ def note(job: Job, request: str, files: Mapping[Path, Path]) -> None:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {str(path): _look(temporary) for path, temporary in files.items()},
     }
+    if entry.parent.is_symlink():
+        raise NotADirectoryError(errno.ENOTDIR, "it is a link", str(entry.parent))
     entry.parent.mkdir(exist_ok=True)
     fresh = entry.with_name(f"{entry.name}.new")
-    fresh.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    fresh.unlink(missing_ok=True)  # of a run that was killed, or a link that somebody put there
+    with fresh.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(told, indent=1) + "\n")
     os.replace(fresh, entry)
 
 
