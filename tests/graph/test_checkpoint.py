@@ -21,7 +21,6 @@ from dualface.graph.node import Context, Node, NodeConfig, Unbounded
 from dualface.graph.recovery import Recovery, Rule
 from dualface.graph.registry import node
 from dualface.graph.running.checkpoint import Checkpoint, Part, Segments
-from dualface.graph.running.manifest import entry_of, note
 from dualface.graph.running.unfinished import Unfinished, folder_of, writer_of
 from dualface.graph.types import NV12, Cpu, Frames, Video
 
@@ -308,33 +307,6 @@ def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None
     result = do(tmp_path)
     assert result.status == "failed"
     assert "cannot be used for unfinished work" in result.error
-
-
-def test_links_are_not_followed(tmp_path: Path) -> None:
-    """A folder of somebody else's may hold them; what they lead to is neither cleared nor written."""
-    theirs = tmp_path / "theirs"
-    theirs.mkdir()
-    (theirs / "photo.jpg").write_bytes(b"kept")
-    folder_of(tmp_path / "a.mp4").symlink_to(theirs)
-    unfinished = Unfinished(tmp_path / "a.mp4")
-    with pytest.raises(InputError, match="it is a link; remove it"):
-        unfinished.take("request", go_on=False)
-    with pytest.raises(InputError, match="it is a link; remove it"):
-        unfinished.workspace("encode")
-    unfinished.remove()
-
-    job, file = make_job("b", tmp_path), tmp_path / "b.mp4"
-    file.write_bytes(b"film")
-    entry = entry_of(job.output)
-    entry.parent.symlink_to(theirs)
-    with pytest.raises(OSError, match="it is a link"):
-        note(job, "request", {job.output: file})
-    entry.parent.unlink()
-    entry.parent.mkdir()
-    entry.with_name(f"{entry.name}.new").symlink_to(theirs / "photo.jpg")
-    note(job, "request", {job.output: file})
-    assert not entry.is_symlink()
-    assert {path.name: path.read_bytes() for path in theirs.iterdir()} == {"photo.jpg": b"kept"}
 
 
 def test_long_names(tmp_path: Path) -> None:
