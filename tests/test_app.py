@@ -66,6 +66,19 @@ def test_nodes_of_a_role_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "options:" in capsys.readouterr().out  # a role that is a kind itself is shown in full
 
 
+def test_isolate_puts_out_decoders_that_cannot(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is for files that may be attacks: a GPU's decoder would read them in this very process."""
+    for isolate, kind in (("true", "decode/pyav"), ("false", "decode/nvdec")):
+        ask = ["action=plan", "hw=rtx5090", "format=json", f"graph.nodes.decode.isolate={isolate}"]
+        assert main(ask) == 0
+        nodes = json.loads(capsys.readouterr().out)["pipelines"][0]["graph"]["nodes"]
+        assert {node["name"]: node["kind"] for node in nodes}["decode"] == kind
+    assert (
+        main(["action=plan", "hw=rtx5090", "strict_zero_copy=true", "graph.nodes.decode.isolate=true"]) == 2
+    )
+    assert "decode.frames" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("hardware", ["rtx5090", "h100", "cpu"])
 def test_a_plan_for_hardware_that_is_not_here(hardware: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["action=plan", f"hw={hardware}"]) == 0

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from media import Film, Sound, make, tracks, video_times
+
+from dualface.graph.faults import CORRUPTS, EXHAUSTS
 
 Run = Callable[..., int]
 
@@ -52,6 +56,24 @@ def test_a_recovery_is_told_and_counted(run: Run, film: Path, capsys: pytest.Cap
     assert (job["recoveries"], job["recovered_by"]) == (1, {"resume": 1})
     assert video_times(Path("out.mp4")) == video_times(film)
     assert tracks(Path("out.mp4"), "audio")[0].data == tracks(film, "audio")[0].data
+
+
+def test_what_docs_recovery_md_names_is_taken(run: Run, film: Path) -> None:
+    """All that can be corrupt or exhausted, by the words there; YAML takes one of them for a number."""
+    whats = [("corrupt", what) for what in CORRUPTS] + [("exhaust", what) for what in EXHAUSTS]
+    faults = ", ".join(f"{{node: decode, fault: {fault}, what: {what}}}" for fault, what in whats)
+    assert run("input=a.mp4", "output=out.mp4", "action=plan", f"+faults=[{faults}]") == 0
+    page = (Path(__file__).parents[1] / "docs" / "recovery.md").read_text(encoding="utf-8")
+    typed = [
+        arg
+        for line in re.findall(r"^dualface (input=talk.mp4 .*)$", page, re.M)
+        for arg in shlex.split(line)
+        if not arg.startswith("input=")
+    ]
+    assert len(typed) >= 4
+    for arg in typed:
+        arg = arg.replace("node: detect", "node: decode")  # of the main graph
+        assert run("input=a.mp4", "output=out.mp4", "action=plan", arg) == 0, arg
 
 
 def test_strict_tries_nothing(run: Run, film: Path) -> None:

@@ -85,6 +85,15 @@ def _isolated(part: Any) -> bool:
     return isinstance(part, Mapping) and (part.get("isolate") is True or any(map(_isolated, part.values())))
 
 
+def _not_isolated(graph: Graph, nodes: Mapping[str, Any]) -> Excluded:
+    """The candidates in ``graph`` that would do in this process what is to be done in one of its own."""
+    return {
+        (node.name, node.candidate): "isolate=true, which it cannot do"
+        for node in graph.nodes
+        if "isolate" in node.ignored and nodes[node.name]["isolate"] is True
+    }
+
+
 def _limits(config: Mapping[str, Any]) -> Limits:
     made, problems = parse(Limits, config.get("limits") or {}, "limits", "limits")
     if made is None:
@@ -172,6 +181,8 @@ def prepare(
 
         def make(hardware: Hardware, exclude: Excluded) -> Graph:
             made = build(config["graph"], hardware, registry, strict_zero_copy=strict, exclude=exclude)
+            if open_ones := _not_isolated(made, config["graph"]["nodes"]):
+                return make(hardware, {**exclude, **open_ones})
             # Who asked for somebody by a photo is not served by a graph that recognises nobody.
             if exclude and (problems := without_recogniser(people, made)):
                 raise RequestError(problems)

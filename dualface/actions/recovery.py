@@ -44,6 +44,8 @@ def read_faults(values: Any, graph: Graph) -> tuple[Fault, ...]:
     faults: list[Fault] = []
     problems: list[Problem] = []
     for index, one in enumerate(values):
+        if one.get("what") != one.get("what"):
+            one = {**one, "what": "nan"}  # typed without quotes it is a number, which alone is not itself
         made, wrong = parse(Fault, one, f"faults[{index}]", "a fault")
         problems += wrong
         faults += [made] if made else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -198,6 +199,21 @@ def test_stopping_does_not_wait_for_it(tmp_path: Path, monkeypatch: pytest.Monke
     stop.append(True)
     assert node.process() is None
     node.close()
+    assert children() == []
+
+
+def test_one_that_was_stopped_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run waits for nothing long once it is interrupted: what outlives the run would never end."""
+    monkeypatch.setattr(isolated, "DECENT", 600)
+    job = look(make(tmp_path / "a.mp4"))
+    node = PyavDecode(PyavConfig(isolate=True))
+    node.open(context(job, "decode", Ran(job, [], {}, [])))
+    (child,) = children()
+    os.kill(child, signal.SIGSTOP)
+    closing = threading.Thread(target=node.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
     assert children() == []
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from dualface.graph.errors import InputError
 from dualface.graph.job import Job
 from dualface.graph.running.names import fitted
 from dualface.graph.running.unfinished import input_of
@@ -29,7 +30,7 @@ def entry_of(output: Path) -> Path:
 
 def note(job: Job, request: str, files: Mapping[Path, Path]) -> None:
     """Write down that ``job`` is about to give its files (the values) their final names (the keys).
-    Raises OSError."""
+    Raises OSError, and `InputError` where the folder is a link: what it leads to is not ours."""
     entry = entry_of(job.output)
     told = {
         "format": FORMAT,
@@ -38,9 +39,13 @@ def note(job: Job, request: str, files: Mapping[Path, Path]) -> None:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {str(path): _look(temporary) for path, temporary in files.items()},
     }
+    if entry.parent.is_symlink():
+        raise InputError(f"{entry.parent} is a link; remove it, or choose another place with output=.")
     entry.parent.mkdir(exist_ok=True)
     fresh = entry.with_name(f"{entry.name}.new")
-    fresh.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    fresh.unlink(missing_ok=True)  # of a run that was killed, or a link that somebody put there
+    with fresh.open("x", encoding="utf-8") as file:
+        file.write(json.dumps(told, indent=1) + "\n")
     os.replace(fresh, entry)
 
 

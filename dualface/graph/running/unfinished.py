@@ -8,6 +8,7 @@ leaves all of it, unlocked; the next run goes on from there, or removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -190,6 +191,8 @@ class Unfinished:
         path = self.folder / LOCK
         while True:
             try:
+                if self.folder.is_symlink():  # what it leads to is not ours to clear
+                    raise NotADirectoryError(errno.ENOTDIR, "it is a link")
                 self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
             except FileNotFoundError:

@@ -35,7 +35,7 @@ from dualface.nodes.decode.wire import Late, Unwanted, receive, send
 from dualface.nodes.roles import Decoded
 
 MEMORY_MB = 8192  # what a process may take beyond its start; 8K HEVC of 10 bits takes about 3000
-DECENT = 2.0  # seconds that a process which is to end has for it
+DECENT = 2.0  # seconds that a process which broke off has to end, so that its code can be told
 PATIENCE = 60.0  # seconds for a batch; eight 8K pictures take one or two
 END = object()
 START = (
@@ -105,12 +105,11 @@ class Process:
         """End it; nothing of it is left."""
         self._line.close()
         if self._child.stdin is not None:
-            self._child.stdin.close()  # which ends it, whatever it does
-        try:
-            self._child.wait(DECENT)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
+            self._child.stdin.close()
+        # It has nothing to lose; and one that was stopped, or holds Python's lock, would not end by itself
+        # before this process does.
+        self._child.kill()
+        self._child.wait()
 
     def _end(self) -> str:
         with contextlib.suppress(subprocess.TimeoutExpired):
