@@ -57,7 +57,7 @@ def summary(result: JobResult) -> str:
         return f"{name}: stopped after {result.frames_out} frames; {how}"
     if result.status == "skipped":
         return f"{name}: was done before -> {', '.join(result.outputs)}"
-    rate = f", {result.frames_out / seconds:.1f} frames/s" if seconds else ""
+    rate = "" if result.fps is None else f", {result.fps:.1f} frames/s"
     return f"{name}: done, {result.frames_out} frames in {seconds:.1f} s{rate} -> {', '.join(result.outputs)}"
 
 
@@ -70,6 +70,7 @@ def told(job: Job, event: Event) -> str:
 @dataclass
 class _Lap:
     start: float
+    first: int = 0  # how many were done when `start` was
     frames: int = 0
     shown_at: float = 0.0
     shown_frames: int = 0
@@ -93,12 +94,16 @@ class Lines:
 
     def progress(self, job: Job, frames: int) -> None:
         lap, now = self._laps[job], time.monotonic()
+        if frames <= lap.frames or not lap.frames:  # at the beginning, or going on from somewhere
+            lap.start, lap.first, lap.frames = now, frames, frames
+            lap.shown_frames = min(lap.shown_frames, frames)
+            return
         lap.frames = frames
         far = bool(job.frames) and frames - lap.shown_frames >= STEP * job.frames
         if frames == job.frames or not (far or now - lap.shown_at >= EVERY):
             return
         lap.shown_at, lap.shown_frames = now, frames
-        rate = frames / max(now - lap.start, 1e-9)
+        rate = (frames - lap.first) / max(now - lap.start, 1e-9)
         if job.frames > frames:
             share = f"{100 * frames // job.frames}%"
             self._write(
@@ -130,6 +135,7 @@ class Bars:
         self.bars = _bars(console)
         self._console = console
         self._tasks: dict[Job, TaskID] = {}
+        self._moving: set[TaskID] = set()
         self._all = self.bars.add_task(f"{jobs} jobs", total=jobs, unit="job") if jobs > 1 else None
 
     def job_started(self, job: Job, slot: str) -> None:
@@ -139,6 +145,9 @@ class Bars:
         task = self._tasks[job]
         # Containers count wrongly at times: a bar never ends before its job.
         total = max(job.frames, frames) if job.frames else None
+        if task not in self._moving:  # what was done before, in no time, is no speed
+            self._moving.add(task)
+            self.bars.reset(task, completed=frames, total=total)
         self.bars.update(task, completed=frames, total=total)
 
     def event(self, job: Job, event: Event) -> None:

@@ -194,7 +194,8 @@ def _job(result: JobResult, debug: bool) -> dict[str, Any]:
         "source_seconds": source_seconds(job, result.frames_in),
         "frames_in": result.frames_in,
         "frames_out": result.frames_out,
-        "fps": result.frames_out / result.seconds if result.seconds else None,
+        "frames_before": result.frames_before,
+        "fps": result.fps,
         "nodes": [_node(_plain(node)) for node in result.nodes],
         "queues": [_plain(queue) for queue in result.queues],
         **moved,
@@ -220,12 +221,13 @@ def _totals(jobs: Sequence[Mapping[str, Any]], seconds: float) -> dict[str, Any]
     skipped = sum(job["status"] == "skipped" for job in jobs)
     played = sum(job["source_seconds"] for job in done)
     frames = sum(job["frames_out"] for job in done)
+    before = sum(job["frames_before"] for job in done)
     totals: dict[str, Any] = {
         "jobs": len(jobs),
         **{status: sum(job["status"] == status for job in jobs) for status in STATUSES},
         "frames": frames,
         "source_seconds": played,
-        "fps": frames / seconds if seconds else None,
+        "fps": (frames - before) / seconds if seconds else None,
         # A run in which a job failed did less work and must not look fast.
         DEFAULT_OBJECTIVE: seconds / played if played and len(done) == len(jobs) - skipped else None,
     }

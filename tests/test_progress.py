@@ -56,6 +56,21 @@ def test_plain_lines(clock: list[float]) -> None:
     ]
 
 
+def test_what_was_done_before_is_no_speed(clock: list[float]) -> None:
+    stream = io.StringIO()
+    listener = Lines(1, stream)
+    listener.job_started(JOB, "cpu 0")
+    for frames in (68, 76, 84, 44, 52):  # goes on at 60; then a recovery at 36
+        clock[0] += 0.1
+        listener.progress(JOB, frames)
+    listener.job_finished(replace(DONE, frames_before=60, seconds=0.5))
+    name = "한글 [red] 이름"
+    assert lines(stream)[1:] == [
+        f"{name}: 76%, 80.0 frames/s, 0:00 left",
+        f"{name}: done, 100 frames in 0.5 s, 80.0 frames/s -> x_dual.mp4",
+    ]
+
+
 def test_lines_every_ten_seconds_where_the_length_is_unknown(clock: list[float]) -> None:
     stream, job = io.StringIO(), replace(JOB, name="live", frames=0)
     listener = Lines(1, stream)

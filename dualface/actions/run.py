@@ -21,7 +21,7 @@ from dualface.actions.prepare import NOMINAL, Ready, prepare, without_unable
 from dualface.graph.plan import Plan
 from dualface.graph.running.manifest import finished
 from dualface.graph.running.outcome import STATUSES, JobResult
-from dualface.graph.running.unfinished import identity
+from dualface.graph.running.unfinished import Unfinished, identity
 from dualface.inputs import Wish
 
 
@@ -152,6 +152,7 @@ def _finished(ready: Ready) -> dict[int, JobResult]:
         graph = ready.instead.get(job.index, ready.graph)
         if files := finished(job, identity(job, graph, ready.recovery.segment_seconds)):
             done[job.index] = JobResult(job, "skipped", outputs=files)
+            Unfinished(job.output).sweep()
     return done
 
 

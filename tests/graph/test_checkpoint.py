@@ -249,6 +249,7 @@ def test_another_request_is_not_gone_on_with(tmp_path: Path) -> None:
     broken(tmp_path)
     result = do(tmp_path, resume=True, adds=BreakConfig(lookahead=5))
     assert result.status == "done"
+    assert any("is of another request" in event.message for event in result.events)
     assert not any("goes on" in event.message for event in result.events)
     assert len((tmp_path / "a.out").read_text().splitlines()) == 95
 
@@ -259,8 +260,21 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(how: str, tmp_path: Path, expe
     path = folder_of(result.job.output) / "checkpoint.npz"
     data = path.read_bytes()
     path.write_bytes({"cut": data[: len(data) // 2], "other": b"PK\x03\x04nonsense", "empty": b""}[how])
-    assert do(tmp_path, resume=True).status == "done"
+    result = do(tmp_path, resume=True)
+    assert result.status == "done"
+    assert any("is damaged; it starts from the beginning" in event.message for event in result.events)
     assert (tmp_path / "a.out").read_text().splitlines() == expected
+
+
+def test_what_somebody_put_beside_the_workspaces_does_not_matter(tmp_path: Path, expected: list[str]) -> None:
+    result = broken(tmp_path)
+    (folder_of(result.job.output) / "notes.old").mkdir()
+    (folder_of(result.job.output) / "notes").write_text("")
+    result = do(tmp_path, resume=True)
+    assert result.status == "done", result.error
+    assert result.frames_before > 0
+    assert (tmp_path / "a.out").read_text().splitlines() == expected
+    assert os.listdir(tmp_path) == ["a.out"]
 
 
 def test_a_workspace_that_lost_a_file_starts_over(tmp_path: Path, expected: list[str]) -> None:

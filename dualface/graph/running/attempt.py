@@ -65,6 +65,7 @@ class Attempt:
         self._outputs = Outputs(terms.overwrite)
         self._unfinished = Unfinished(job.output)
         self._events = list(events)  # and those of before the job had its slot
+        self._before = 0  # frames that an earlier try has done
         self._over = False  # it was given up: what its nodes still tell nobody hears
         self._started = time.perf_counter()
         care = terms.care
@@ -138,6 +139,9 @@ class Attempt:
     def _taken(self) -> Checkpoint | None:
         """The checkpoint to go on from, if there is one that every node can go on from."""
         kept = self._unfinished.take(self._terms.request, go_on=self._terms.go_on)
+        if self._unfinished.refused:
+            told = f"what an earlier run left of it {self._unfinished.refused}; it starts from the beginning"
+            self.emit(Event("notice", told))
         if kept is None:
             return None
         for step in self.steps:
@@ -161,7 +165,7 @@ class Attempt:
                 f"What was done before cannot be gone on with: {self._sentence(error)}"
             ) from error
         self._segments.go_on(kept.origin, kept.segment)
-        self.line.frames_out = kept.frame
+        self.line.frames_out = self._before = kept.frame
         known = {(event.kind, event.message, event.node, event.frame) for event in self._events}
         earlier = [Event(**event) for event in kept.events]
         self._events[:0] = [e for e in earlier if (e.kind, e.message, e.node, e.frame) not in known]
@@ -239,6 +243,7 @@ class Attempt:
             kept_seconds=None if kept is None or status == "done" else kept.seconds - kept.origin,
             decision=decision if decision and decision.action != "fail" else None,
             history=self._rescue.history,
+            frames_before=self._before,
         )
 
     def emit(self, event: Event) -> None:

@@ -54,7 +54,8 @@ class JobResult:
     source are done and kept for another try, where the job is not done. ``decision`` is what the rules say
     about the failure, None where nothing failed or nothing more is to be tried, ``history`` all recoveries
     that were begun. ``stuck`` says that a thread of the job has not come back. ``frames_in`` left the source,
-    ``frames_out`` passed the last node. ``outputs`` exist under these names, and only if the job is done.
+    ``frames_out`` passed the last node, the first ``frames_before`` of them in an earlier try, whose time is
+    not in ``seconds``. ``outputs`` exist under these names, and only if the job is done.
     """
 
     job: Job
@@ -75,6 +76,12 @@ class JobResult:
     decision: Decision | None = None
     history: tuple[Taken, ...] = ()
     stuck: bool = False
+    frames_before: int = 0
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second, where time has passed."""
+        return max(0, self.frames_out - self.frames_before) / self.seconds if self.seconds else None
 
     @property
     def node_seconds(self) -> dict[str, float]:

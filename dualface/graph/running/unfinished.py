@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import threading
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from dualface.graph.running.names import fitted
 
 CHECKPOINT = "checkpoint.npz"
 LOCK = "lock"
+WORKSPACE = re.compile(r"(.+)\.(\d+)")  # a node and a try; any other folder is not ours
 
 
 def folder_of(output: Path) -> Path:
@@ -73,6 +75,7 @@ class Unfinished:
         self.folder = folder_of(output)
         self.kept: Checkpoint | None = None  # the last one that is safe on the disk
         self.workspaces: set[str] = set()  # the nodes that asked for one
+        self.refused = ""  # why what was there is not gone on with, as a clause
         self._output = output
         self._lock = threading.RLock()
         self._held: int | None = None
@@ -87,16 +90,31 @@ class Unfinished:
             return None
         with self._lock:
             self._hold()
-            found: Checkpoint | None = None
-            if go_on:
-                with contextlib.suppress(OSError, ValueError):
-                    found = Checkpoint.unpacked((self.folder / CHECKPOINT).read_bytes())
-            if found is not None and found.request == request:
-                self._rename()
-                self.kept = found
-                return found
+            if go_on and (found := self._found()) is not None:
+                if found.request == request:
+                    self._rename()
+                    self.kept = found
+                    return found
+                self.refused = "is of another request, or of the input before it changed"
             self._clear()
             return None
+
+    def _found(self) -> Checkpoint | None:
+        try:
+            return Checkpoint.unpacked((self.folder / CHECKPOINT).read_bytes())
+        except ValueError:
+            self.refused = "is damaged"
+        except OSError:  # broken off before there was one
+            pass
+        return None
+
+    def sweep(self) -> None:
+        """Take away what a run left that was killed when its output was complete. What is not ours to
+        take, or is in use, stays."""
+        if self.folder.is_dir():
+            with self._lock, contextlib.suppress(InputError):
+                self._hold()
+                self.remove()
 
     def start_over(self) -> None:
         """Forget what was kept: it cannot be gone on with."""
@@ -179,11 +197,12 @@ class Unfinished:
 
     def _rename(self) -> None:
         """Call workspaces by the number of this try."""
-        earlier = [entry for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
-        tries = [int(entry.name.rpartition(".")[2]) for entry in earlier]
-        self._try = max(tries, default=0) + 1
-        for entry in earlier:
-            os.rename(entry.path, self.folder / f"{entry.name.rpartition('.')[0]}.{self._try}")
+        folders = [entry for entry in os.scandir(self.folder) if entry.is_dir(follow_symlinks=False)]
+        earlier = [(entry, WORKSPACE.fullmatch(entry.name)) for entry in folders]
+        ours = [(entry.path, found[1], int(found[2])) for entry, found in earlier if found]
+        self._try = max((number for _, _, number in ours), default=0) + 1
+        for path, node, _ in ours:
+            os.rename(path, self.folder / f"{node}.{self._try}")
 
     def _clear(self) -> None:
         for entry in list(os.scandir(self.folder)):
