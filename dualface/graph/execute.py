@@ -248,10 +248,11 @@ class _Run:
         try:
             if self._pace is not None:
                 self._pace.hold(way.slot.name, job)  # raises if the job is not to be begun at all
+            way = way.begin()
             attempt = where.attempt(job, way.slot, way.pipeline, terms=way.terms, events=notes)
             with self._lock:
                 self._running.add(attempt)
-            result = attempt.run(self.stop)
+            result = way.whole(attempt.run(self.stop))
         except BaseException as error:
             result = JobResult(job, "failed", _text(error), way.slot.name, events=tuple(notes))
         again = None if self.stop.is_set() else self._ways.again(result, way)

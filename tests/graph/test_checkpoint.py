@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dualface.graph.errors import DeviceError, InputError
 from dualface.graph.node import Context, Node, NodeConfig, Unbounded
-from dualface.graph.recovery import Recovery, Rule
+from dualface.graph.recovery import Backoff, Recovery, Rule
 from dualface.graph.registry import node
 from dualface.graph.running.checkpoint import Checkpoint, Part, Segments
 from dualface.graph.running.unfinished import Unfinished, folder_of, writer_of
@@ -264,6 +264,16 @@ def test_a_damaged_checkpoint_is_not_gone_on_with(how: str, tmp_path: Path, expe
     assert result.status == "done"
     assert any("is damaged; it starts from the beginning" in event.message for event in result.events)
     assert (tmp_path / "a.out").read_text().splitlines() == expected
+
+
+def test_frames_and_seconds_are_those_of_all_tries_of_a_run(tmp_path: Path) -> None:
+    rules = (Rule("*", "device", ("resume", "fail")),)
+    recovery = Recovery(segment_seconds=2.0, rules=rules, backoff=Backoff(first=0.2, most=0.2))
+    breaks["adds"] = 50
+    made = plan(tmp_path, BreakConfig(), BreakConfig(lookahead=13), BreakConfig())
+    (result,) = run(made, recovery=recovery)
+    assert (result.status, result.frames_out, result.frames_before) == ("done", 95, 0)
+    assert result.seconds > 0.2, "the wait is in it"
 
 
 def test_what_somebody_put_beside_the_workspaces_does_not_matter(tmp_path: Path, expected: list[str]) -> None:

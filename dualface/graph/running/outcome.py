@@ -54,7 +54,7 @@ class JobResult:
     source are done and kept for another try, where the job is not done. ``decision`` is what the rules say
     about the failure, None where nothing failed or nothing more is to be tried, ``history`` all recoveries
     that were begun. ``stuck`` says that a thread of the job has not come back. ``frames_in`` left the source,
-    ``frames_out`` passed the last node, the first ``frames_before`` of them in an earlier try, whose time is
+    ``frames_out`` passed the last node, the first ``frames_before`` of them in an earlier run, whose time is
     not in ``seconds``. ``outputs`` exist under these names, and only if the job is done.
     """
 

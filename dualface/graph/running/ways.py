@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -20,13 +21,26 @@ from dualface.graph.schedule import schedule
 @dataclass(frozen=True, slots=True)
 class Way:
     """A way to do a job; ``fresh`` is in a process that nothing has happened to yet, and ``wait`` how many
-    seconds that is to be put off."""
+    seconds that is to be put off. ``began`` is when the run first tried (by `time.perf_counter`), ``before``
+    how many frames an earlier run had done by then, as far as that is known."""
 
     slot: Slot
     pipeline: Pipeline
     terms: Terms
     fresh: bool = False
     wait: float = 0.0
+    began: float | None = None
+    before: int | None = None
+
+    def begin(self) -> Way:
+        """This way, begun now if it was not before."""
+        return self if self.began is not None else replace(self, began=time.perf_counter())
+
+    def whole(self, result: JobResult) -> JobResult:
+        """``result`` of the last try, with the time and the frames of all tries of this run."""
+        assert self.began is not None
+        before = result.frames_before if self.before is None else self.before
+        return replace(result, seconds=time.perf_counter() - self.began, frames_before=before)
 
 
 class Ways:
@@ -66,6 +80,8 @@ class Ways:
             return replace(way, terms=replace(way.terms, go_on=False), fresh=False, wait=0.0), told
         if decision is None:
             return None
+        if result.frames_out:  # or it did not get as far as to go on from anywhere
+            way = replace(way, before=result.frames_before)
         how = ""
         care = replace(way.terms.care, history=result.history)
         terms = replace(way.terms, go_on=True, care=care)
