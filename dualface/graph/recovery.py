@@ -131,7 +131,10 @@ class Recovery:
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}; it is more than 0 seconds")
         if self.backoff.most >= self.stall_seconds:
-            raise ValueError("backoff.most is no less than stall_seconds: a wait would count as a stall")
+            raise ValueError(
+                f"backoff.most ({self.backoff.most:g}) is no less than stall_seconds "
+                f"({self.stall_seconds:g}): a wait would count as a stall; lower it, too"
+            )
 
     def actions(self, kind: str) -> frozenset[Action]:
         """All that some rule would do for a node of this kind."""

@@ -333,6 +333,24 @@ def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None
     assert "cannot be used for unfinished work" in result.error
 
 
+def test_a_checkpoint_that_does_not_fit_takes_no_room(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    mine = Unfinished(tmp_path / "a.out")
+    mine.save(Checkpoint("r", 4, 1, 2.0, 0.0, {}))
+    large = {"adds": Part("fake/adds", {"sum": np.zeros(1 << 16, np.uint8)})}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            mine.save(Checkpoint("r", 8, 2, 4.0, 0.0, large))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert sorted(os.listdir(mine.folder)) == ["checkpoint.npz", "lock"]
+    mine.release()
+    kept = Unfinished(tmp_path / "a.out").take("r", go_on=True)
+    assert kept is not None and kept.frame == 4
+
+
 def test_long_names(tmp_path: Path) -> None:
     assert len(os.fsencode(folder_of(tmp_path / ("가" * 84 + ".mp4")).name)) <= 255
     assert folder_of(tmp_path / ("가" * 84 + ".mp4")) != folder_of(tmp_path / ("가" * 84 + ".mkv"))

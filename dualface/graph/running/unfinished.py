@@ -145,11 +145,15 @@ class Unfinished:
                 return
             self._hold()
             temporary = self.folder / f"{CHECKPOINT}.new"
-            with temporary.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, self.folder / CHECKPOINT)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(temporary, self.folder / CHECKPOINT)
+            except OSError:
+                temporary.unlink(missing_ok=True)  # on a full disk its room is needed
+                raise
             self.kept = checkpoint
 
     def release(self) -> None:
