@@ -348,7 +348,8 @@ def test_a_checkpoint_that_does_not_fit_takes_no_room(tmp_path: Path) -> None:
     assert sorted(os.listdir(mine.folder)) == ["checkpoint.npz", "lock"]
     mine.release()
     kept = Unfinished(tmp_path / "a.out").take("r", go_on=True)
-    assert kept is not None and kept.frame == 4
+    assert kept is not None
+    assert kept.frame == 4
 
 
 def test_long_names(tmp_path: Path) -> None:
