@@ -23,6 +23,7 @@ def film(tmp_path: Path) -> Path:
         ("recovery.stal=4", "recovery has no option 'stal'"),
         ("recovery.stall_seconds=soon", '"soon" is not a number'),
         ("recovery=pateint", "Did you mean 'patient'?"),
+        ("recovery.rules=[{nodes: 'detcet/*', actions: [retry]}]", "Did you mean 'detect/*'?"),
         ("+faults=[{node: encoed}]", "Did you mean 'encode'?"),
         ("+faults=[{nod: encode}]", "a fault has no option 'nod'"),
         ("faults=[{node: encode, fault: brake}]", "is not one of raise, delay, corrupt"),
