@@ -21,7 +21,7 @@ from dualface.graph.node import Context, Node, NodeConfig, Unbounded
 from dualface.graph.recovery import Backoff, Recovery, Rule
 from dualface.graph.registry import node
 from dualface.graph.running.checkpoint import Checkpoint, Part, Segments
-from dualface.graph.running.unfinished import Unfinished, folder_of, writer_of
+from dualface.graph.running.unfinished import Unfinished, folder_of, identity, writer_of
 from dualface.graph.types import NV12, Cpu, Frames, Video
 
 RECOVERY = Recovery(segment_seconds=2.0, rules=(Rule("*", "input", ("fail",)),))
@@ -252,6 +252,21 @@ def test_another_request_is_not_gone_on_with(tmp_path: Path) -> None:
     assert any("is of another request" in event.message for event in result.events)
     assert not any("goes on" in event.message for event in result.events)
     assert len((tmp_path / "a.out").read_text().splitlines()) == 95
+
+
+def test_a_file_that_an_option_names_is_part_of_the_request(tmp_path: Path) -> None:
+    @dataclass
+    class Photo(BreakConfig):
+        photo: str | None = None
+
+    photo = tmp_path / "photo"
+    photo.write_text("Anna")
+    made = plan(tmp_path, BreakConfig(), Photo(photo=str(photo)), BreakConfig())
+    job, graph = made.assignments[0].job, made.pipelines[0].graph
+    before = identity(job, graph, 2.0)
+    assert identity(job, graph, 2.0) == before
+    photo.write_text("Berta")
+    assert identity(job, graph, 2.0) != before
 
 
 @pytest.mark.parametrize("how", ["cut", "other", "empty"])

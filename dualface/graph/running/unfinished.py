@@ -52,10 +52,12 @@ def writer_of(output: Path) -> int | None:
 
 
 def identity(job: Job, graph: Graph, segment_seconds: float) -> str:
-    """What makes one request the same as another: the input file as it is, and every node's options."""
+    """What makes one request the same as another: the input file as it is, every node's options, and the
+    files that these name (a photo, say) as they are."""
     nodes = [[node.name, node.kind.name, node.config] for node in graph.nodes]
     edges = [[edge.producer, edge.output, edge.consumer, edge.input] for edge in graph.edges]
-    told = [input_of(job), nodes, sorted(edges), segment_seconds]
+    files = [_looks(value) for node in graph.nodes for value in _texts(node.config) if os.path.isfile(value)]
+    told = [input_of(job), nodes, sorted(edges), segment_seconds, files]
     return hashlib.sha256(json.dumps(told, default=_plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -217,6 +219,19 @@ class Unfinished:
             else:
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
+
+
+def _texts(config: Any) -> list[str]:
+    values = [getattr(config, field.name) for field in fields(config)]
+    return [value for value in values if isinstance(value, str) and "\0" not in value]
+
+
+def _looks(path: str) -> list[Any]:
+    try:
+        about = os.stat(path)
+    except OSError:  # gone meanwhile
+        return [path]
+    return [os.path.realpath(path), about.st_size, about.st_mtime_ns]
 
 
 def _plain(value: Any) -> Any:
