@@ -14,6 +14,8 @@ from test_execute_apart import children, files, plan
 from dualface.graph.faults import Fault
 from dualface.graph.node import Event
 from dualface.graph.recovery import Backoff, Recovery, Taken
+from dualface.graph.running.checkpoint import Checkpoint
+from dualface.graph.running.unfinished import CHECKPOINT, folder_of, identity
 
 SOON = Recovery(stall_seconds=2.5, open_seconds=30, backoff=Backoff(0, 1, 0))
 
@@ -30,25 +32,31 @@ def test_a_process_in_which_a_node_hangs_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_process_without_a_sign_of_life_is_ended(tmp_path: Path) -> None:
-    """As one in which a library holds Python's lock: it is suspended in the middle of a job."""
+    """As one in which a library holds Python's lock: it is suspended in the middle of a job. What it kept
+    by then is told of."""
+    made = plan(tmp_path, "abc", fault="tell", of="a")
+    request = identity(made.assignments[0].job, made.pipelines[0].graph, SOON.segment_seconds)
 
     class Suspend:
         def event(self, job: Any, event: Event) -> None:
             if job.name == "a" and event.message.startswith("at work in "):
+                folder = folder_of(job.output)
+                folder.mkdir(exist_ok=True)
+                (folder / CHECKPOINT).write_bytes(Checkpoint(request, 4, 1, 12.0, 2.0, {}).packed())
                 psutil.Process(int(event.message.split()[-1])).suspend()
 
         def job_started(self, *_: Any) -> None: ...
         def progress(self, *_: Any) -> None: ...
         def job_finished(self, *_: Any) -> None: ...
 
-    results = run(
-        plan(tmp_path, "abc", fault="tell", of="a"), apart=True, open_device=open_device, recovery=SOON,
-        listener=Suspend(),
-    )  # fmt: skip
+    results = run(made, apart=True, open_device=open_device, recovery=SOON, listener=Suspend())
     assert [r.status for r in results] == ["failed", "done", "done"]
     assert results[0].error == f"The process of {results[0].slot} gave no sign of life for 3 s and was ended."
     assert not children()
     assert os.getpid() not in {r.figures.get("process") for r in results}
+    assert results[0].kept_seconds == 10.0
+    told = next(event.message for event in results[0].events if event.kind == "recovery")
+    assert "; it goes on in a new process" in told
     assert files(tmp_path) == ["b.out", "c.out"]
 
 

@@ -32,6 +32,7 @@ from dualface.graph.running.outcome import JobResult, Listener, Status
 from dualface.graph.running.outputs import remove_partials
 from dualface.graph.running.pace import Pace
 from dualface.graph.running.terms import Terms
+from dualface.graph.running.unfinished import kept_of
 from dualface.graph.running.worker import ENDS, Held, Order, serve
 
 POLL = 0.05  # seconds between two looks at the stop event
@@ -121,7 +122,7 @@ class _Remote:
         self._events, self._frames = list(order.events), 0
         self._pace, self._held = pace, Held()
         self._result: JobResult | None = None
-        self._care = order.terms.care
+        self._care, self._request = order.terms.care, order.terms.request
         recovery = self._care.recovery
         # Without any sign of life; the first takes as long as a process does to start.
         self._patience, self._next = recovery.open_seconds, recovery.stall_seconds
@@ -242,8 +243,15 @@ class _Remote:
         return {Path(name).parent for path in paths for name in (path, os.path.realpath(path))}
 
     def _ended(self, status: Status, told: str) -> JobResult:
-        events = tuple(self._events)
-        return JobResult(self.job, status, told, self._slot, frames_out=self._frames, events=events)
+        return JobResult(
+            self.job,
+            status,
+            told,
+            self._slot,
+            frames_out=self._frames,
+            events=tuple(self._events),
+            kept_seconds=kept_of(self.job.output, self._request),
+        )
 
 
 @contextlib.contextmanager

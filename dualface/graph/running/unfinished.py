@@ -51,6 +51,15 @@ def writer_of(output: Path) -> int | None:
         os.close(file)
 
 
+def kept_of(output: Path, request: str) -> float | None:
+    """Of how many seconds of the source the work on ``output`` is kept, if by this ``request``."""
+    try:
+        found = Checkpoint.unpacked((folder_of(output) / CHECKPOINT).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found.seconds - found.origin if found.request == request else None
+
+
 def identity(job: Job, graph: Graph, segment_seconds: float) -> str:
     """What makes one request the same as another: the input file as it is, every node's options, and the
     files that these name (a photo, say) as they are."""
