@@ -161,9 +161,7 @@ class Attempt:
                 if step.place.name in kept.parts:
                     step.restore(kept.parts[step.place.name], kept.frame)
         except Exception as error:
-            raise CannotGoOn(
-                f"What was done before cannot be gone on with: {self._sentence(error)}"
-            ) from error
+            raise CannotGoOn(f"What was done before is of no use: {self._sentence(error)}") from error
         self._segments.go_on(kept.origin, kept.segment)
         self.line.frames_out = self._before = kept.frame
         known = {(event.kind, event.message, event.node, event.frame) for event in self._events}
