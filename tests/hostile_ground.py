@@ -99,9 +99,10 @@ class Ground:
             yield
 
     def _tidy(self, file: Path | None) -> None:
-        for path in [file, *self.outside.iterdir(), *(self.here / "outputs").glob("*.*")]:
+        for path in [file, *self.outside.iterdir()]:
             if path:
                 path.unlink(missing_ok=True)
+        shutil.rmtree(self.here / "outputs", ignore_errors=True)
         shutil.rmtree(self.here / "runs", ignore_errors=True)
 
 

@@ -97,4 +97,5 @@ def test_no_picture_crosses_the_bus(nvdec: int, footage: Path, tmp_path: Path) -
     # Boxes and thumbnails are 3.3 KB a frame; recognition adds 12 KB for each closer look at a face, of which
     # there are some in the first seconds.
     assert down < 8192
-    assert up < picture / 100  # tables and weights at the start; the coded film goes by NVDEC's own way
+    # Tables and weights at the start, 11 MB of them recognition's; the coded film goes by NVDEC's own way.
+    assert up < picture / 20

@@ -19,6 +19,7 @@ from dualface.graph.node import Context, Device, Event
 from dualface.graph.types import Frames, Layout, Shots, Tile, Video
 from dualface.nodes.compose import cuda, mending
 from dualface.nodes.compose.config import ComposeConfig
+from dualface.nodes.compose.cpu import ComposeCpu
 from dualface.nodes.compose.cuda import ComposeCuda
 from dualface.nodes.compose.repairs import TileError
 
@@ -311,6 +312,29 @@ def test_restored_it_goes_on_bit_for_bit(kernels: Kernels, monkeypatch: pytest.M
     after.node.restore(kept)
     assert (np.concatenate([head, after.run(data[4:], crops[4:], first=4)]) == wanted).all()
     assert after.told == whole.told
+
+
+def test_each_kind_takes_over_from_the_other(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the last good tiles: until there is another, the whole picture."""
+    assert ComposeCpu.takes_over == {ComposeCuda.kind}
+    assert ComposeCuda.takes_over == {ComposeCpu.kind}
+    ours = Opened(kernels, monkeypatch)
+    ours.run(film(4), crops_for(4, (2, 1, NAN)))
+    told: dict[str, Any] = {}
+    theirs = ComposeCpu(ours.node.config)
+    job = Job("x", "x", Path("y"), VIDEO, 1, 0.0, "h264", "yuv420p")
+    theirs.open(Context(job, "compose", 4, 1, lambda e: None, lambda: False, lambda p: p, lambda n, v: None,
+                        told.__setitem__))  # fmt: skip
+    theirs.restore(ours.node.snapshot())
+    assert told == ours.told
+    blank = np.zeros((4, 2), bool)
+    shots = Shots(("left", "right"), crops_for(4, (0, 0, NAN)), blank)
+    assert len(theirs.process(Frames(film(4), np.arange(4, 8), VIDEO, 4), shots)) == 4
+    assert told["tiles_repaired"]["by_action"] == {"last": 1, "wide": 1}
+    again = Opened(kernels, monkeypatch)
+    again.node.restore(theirs.snapshot())
+    again.run(film(4), crops_for(4, (0, 0, NAN)), first=8)
+    assert again.told["tiles_repaired"]["by_action"] == {"last": 1, "wide": 2}
 
 
 def test_a_black_scene_is_no_error(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,8 @@ class _Work:
 class ComposeCpu(Node[ComposeConfig]):
     """Crops, scales and places with swscale and OpenCV on one thread."""
 
+    takes_over = frozenset({"compose/cuda"})  # but for its last good tiles
+
     @staticmethod
     def state(config: ComposeConfig) -> State:
         return Unbounded() if config.on_error == "last" else Stateless()

@@ -53,6 +53,8 @@ class _Work:
 class ComposeCuda(Node[ComposeConfig]):
     """Crops, scales and places with one CUDA kernel; NV12 all the way."""
 
+    takes_over = frozenset({"compose/cpu"})  # but for its last good tiles
+
     @staticmethod
     def needs(config: ComposeConfig, memory: Memory) -> Needs:
         return Needs(engine="cuda", features=("cuda",), packages=("cupy",), threads=0.1)
@@ -148,7 +150,7 @@ class ComposeCuda(Node[ComposeConfig]):
         return {"kept": kept, "has": np.array(self._has), **self._repairs.snapshot()}
 
     def restore(self, snapshot: Snapshot) -> None:
-        if snapshot["kept"].size:
+        if "kept" in snapshot and snapshot["kept"].size:  # not compose/cpu's
             self._has = snapshot["has"].tolist()
             self._mending.keep(snapshot["kept"])
         self._repairs.restore(snapshot)
