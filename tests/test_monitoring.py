@@ -59,7 +59,9 @@ def test_a_disk_that_fills_pauses_the_job_and_nothing_is_lost(
     shutil.rmtree(tmp_path / "runs")
     disk[:] = [9999, 100, 90, 600, 639, 700]
     capsys.readouterr()
-    assert run(*slow, LOOK, "quiet=false") == 0
+    # The source is still at work when the monitor looks a second time, however busy the machine.
+    late = "+faults=[{node: decode, fault: delay, seconds: 0.1, times: 25}]"
+    assert run(*slow, LOOK, late, "quiet=false") == 0
     told = report(tmp_path)
     first, second = told["jobs"][0]["events"]
     folder = tmp_path / "outputs"
