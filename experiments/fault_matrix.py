@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import hashlib
 import json
 import subprocess
 import sys
@@ -98,6 +99,22 @@ def clip(path: Path, shade: int) -> Path:
     return path
 
 
+def content(path: Path) -> bytes:
+    """What is in a file. Of a film: its pictures as they decode, with their times, and its sound packet by
+    packet; x264 on several threads does not always write the same pictures in the same bytes."""
+    if path.suffix != ".mp4":
+        return path.read_bytes()
+    found = hashlib.sha256()
+    with av.open(str(path)) as film:
+        for packet in film.demux(film.streams.video[0], film.streams.audio[0]):
+            if packet.stream.type == "audio":
+                found.update(f"{packet.pts} {packet.duration} ".encode() + bytes(packet))
+                continue
+            for frame in packet.decode():
+                found.update(f"{frame.pts} {frame.key_frame} ".encode() + frame.to_ndarray().tobytes())
+    return found.digest()
+
+
 class Lab:
     """The clips and the plan for them, and what comes out without a fault."""
 
@@ -121,7 +138,7 @@ class Lab:
 
     @staticmethod
     def files(folder: Path) -> dict[str, bytes]:
-        return {p.name: p.read_bytes() for p in sorted(folder.iterdir())} if folder.is_dir() else {}
+        return {p.name: content(p) for p in sorted(folder.iterdir())} if folder.is_dir() else {}
 
     def of(self, job: str) -> dict[str, bytes]:
         return {name: data for name, data in self.wanted.items() if name.startswith(f"{job}.")}
