@@ -74,7 +74,8 @@ class Written:
 
     def opened(self, options: dict[str, Any]) -> Any:
         node = X264(X264Config(**options))
-        node.open(context(self.job, "encode", self.ran))
+        # One thread: on several, x264 does not always write the same pictures in the same bytes.
+        node.open(context(self.job, "encode", self.ran, threads=1))
         return node
 
     def give(self, start: int, stop: int, cuts: Collection[int]) -> None:
