@@ -54,8 +54,16 @@ class _Seen:
             writing = set(mode or "") & set("wax+") if mode else (flags or 0) & WRITING
             if writing and self.writes(path):
                 self.findings.append(f"open {path!r} to write")
-        elif event in TOUCHES and self.writes(args[0]):
+        elif event in TOUCHES and self.writes(_within(event, args)):
             self.findings.append(f"{event} {args[0]!r}")
+
+
+def _within(event: str, args: Any) -> Any:
+    """The path that an event is about; removing a tree names files by their folder's handle."""
+    path, folder = args[0], args[-1]
+    if event in ("os.remove", "os.rmdir", "os.mkdir") and isinstance(folder, int) and folder >= 0:
+        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))
+    return path
 
 
 def _hook(event: str, args: Any) -> None:
