@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class WrittenConfig(NodeConfig):
 C = TypeVar("C", bound=WrittenConfig)
 
 
-class Written(Node[C]):
+class Written(Node[C], ABC, Generic[C]):
     """A node that writes the job's output; it appears only if the whole job succeeds.
 
     Until then the film is in segments in the node's workspace: a `snapshot` ends one, and what comes
@@ -71,9 +72,9 @@ class Written(Node[C]):
         self.segment.copy(p for p in source.packets if sound or p.stream.type != "audio")
         return self.segment
 
+    @abstractmethod
     def flush(self, segment: Segment) -> None:
         """Write what the encoder still holds to ``segment``, and close the encoder."""
-        raise NotImplementedError
 
     def snapshot(self) -> Snapshot:
         self._end_segment()
