@@ -20,12 +20,12 @@ from dualface.graph.registry import node
 from dualface.graph.types import NV12, Cpu, Frames, Memory, Source, Video
 from dualface.nodes.buffers import FramePool, Pixels
 from dualface.nodes.clock import clock
-from dualface.nodes.decode.color import HDR
+from dualface.nodes.decode.about import told_of
 from dualface.nodes.decode.ending import broken_off
 from dualface.nodes.decode.limits import check_failed, check_picture, for_decoding
 from dualface.nodes.decode.missing import Missing
 from dualface.nodes.decode.pixels import ToNv12
-from dualface.nodes.decode.probe import UNDECODABLE, orientation, video_of
+from dualface.nodes.decode.probe import UNDECODABLE, video_of
 from dualface.nodes.decode.reader import Reader
 from dualface.nodes.decode.resume import CHANGED, NOWHERE, CatchUp, Place, checksum
 from dualface.nodes.decode.shape import Fitted, Shape, Shapes
@@ -269,22 +269,8 @@ class PyavDecode(Node[PyavConfig]):
         """Settle what stays the same, and tell what the user should know about the source."""
         assert self.reader is not None
         self._settle(video_of(self.reader.stream, frame))
-        _, left_out = orientation(frame)
-        if left_out:
-            done = f"it is turned by {self.video.rotation} degrees only"
-            self._emit("notice", f"{left_out}, which is not done; {done}")
-        depth = max(c.bits for c in frame.format.components)
-        if depth > 8:
-            self._emit("notice", f"the video has {depth} bits a sample; the result has 8")
-        if self.video.color.transfer in HDR:
-            self._emit(
-                "warning",
-                f"the video is HDR ({self.video.color.transfer}); it keeps that mark with 8 bits and "
-                "is not tone-mapped, so expect banding, and dull colours in players that ignore the mark",
-            )
-        if frame.interlaced_frame:
-            combs = "it is not deinterlaced, so fast movement may show combs"
-            self._emit("notice", f"the video is interlaced; {combs}")
+        for kind, sentence in told_of(frame, self.video):
+            self._emit(kind, sentence)
 
     def _settle(self, video: Video) -> None:
         """Get ready for pictures that begin with one of ``video``."""
