@@ -58,7 +58,7 @@ def finished(job: Job, request: str) -> tuple[str, ...]:
         same = told["format"] == FORMAT and told["request"] == request
         if same and files and all(_look(Path(path)) == look for path, look in files.items()):
             return tuple(files)
-    except (OSError, ValueError, KeyError, TypeError):  # none, or one that somebody else wrote
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or somebody else's
         pass
     return ()
 
