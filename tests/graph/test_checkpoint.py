@@ -21,6 +21,7 @@ from dualface.graph.node import Context, Node, NodeConfig, Unbounded
 from dualface.graph.recovery import Backoff, Recovery, Rule
 from dualface.graph.registry import node
 from dualface.graph.running.checkpoint import Checkpoint, Part, Segments
+from dualface.graph.running.outcome import NodeUse
 from dualface.graph.running.unfinished import Unfinished, folder_of, identity, writer_of
 from dualface.graph.types import NV12, Cpu, Frames, Video
 
@@ -352,7 +353,7 @@ def test_a_checkpoint_that_does_not_fit_takes_no_room(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     mine = Unfinished(tmp_path / "a.out")
     mine.save(Checkpoint("r", 4, 1, 2.0, 0.0, {}))
-    large = {"adds": Part("fake/adds", {"sum": np.zeros(1 << 16, np.uint8)})}
+    large = {"adds": Part(NodeUse("adds", "fake/adds"), {"sum": np.zeros(1 << 16, np.uint8)})}
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 14, hard))
     try:
@@ -373,25 +374,17 @@ def test_long_names(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_is_plain_arrays() -> None:
-    part = Part(
-        "a/b",
-        {"x": np.arange(3)},
-        ((4, 2, (np.array([4, 5]),)),),
-        {"": 3},
-        4,
-        7,
-        0.5,
-        0.25,
-        {"n": 1.0},
-        {"m": [1]},
-    )
+    use = NodeUse("one", "a/b", 7, 0.5, 0.25, {"n": 1.0}, {"m": [1]})
+    part = Part(use, {"x": np.arange(3)}, ((4, 2, (np.array([4, 5]),)),), {"": 3}, 4)
     data = Checkpoint("r", 8, 2, 20.5, 0.5, {"one": part}, ({"kind": "notice", "message": "m"},)).packed()
     again = Checkpoint.unpacked(data)
     assert again.parts["one"].snapshot["x"].tolist() == [0, 1, 2]
+    assert again.parts["one"].use == use
+    assert (again.parts["one"].last, again.parts["one"].longest) == ({"": 3}, 4)
     assert again.parts["one"].owed[0][2][0].tolist() == [4, 5]
     assert json.dumps(again.events) == json.dumps([{"kind": "notice", "message": "m"}])
     with pytest.raises(ValueError, match="pickle"):
-        Checkpoint("r", 8, 2, 0, 0, {"one": Part("a/b", {"x": np.array([object()])})}).packed()
+        Checkpoint("r", 8, 2, 0, 0, {"one": Part(use, {"x": np.array([object()])})}).packed()
     for cut in range(0, len(data), 97):
         with pytest.raises(ValueError, match=r"damaged|version|pickle|zip|file"):
             Checkpoint.unpacked(data[:cut])

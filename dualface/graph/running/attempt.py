@@ -213,13 +213,6 @@ class Attempt:
                 return step.decision or self._rescue.decide(step.place, step.failure)
         return None
 
-    def _refused(self, decision: Decision | None) -> tuple[str, str] | None:
-        """The node whose next candidate is to do the job, and the one that did not."""
-        places = {step.place.name: step.place for step in self.steps}
-        if decision is None or decision.action != "next":
-            return None
-        return decision.node, places[decision.node].candidate
-
     def _result(
         self, status: Status, told: str = "", trace: str = "", decision: Decision | None = None
     ) -> JobResult:
@@ -237,7 +230,6 @@ class Attempt:
             tuple(self._events),
             tuple(map(str, self._outputs.published)),
             trace,
-            self._refused(decision),
             kept_seconds=None if kept is None or status == "done" else kept.seconds - kept.origin,
             decision=decision if decision and decision.action != "fail" else None,
             history=self._rescue.history,

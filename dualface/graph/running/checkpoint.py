@@ -11,13 +11,14 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from dualface.graph.node import Snapshot
 from dualface.graph.running.batch import Batch
+from dualface.graph.running.outcome import NodeUse
 from dualface.graph.types import Frames, Ints
 
 VERSION = 1  # raised when older files would be misread
@@ -29,18 +30,13 @@ Owed = tuple[int, int, tuple[Ints, ...]]  # a batch's first frame, its length, t
 @dataclass(frozen=True, slots=True)
 class Part:
     """One node's share of a checkpoint. ``owed`` are its unanswered batches, oldest first; ``last`` the
-    time of its last picture by output; the rest goes into the report."""
+    time of its last picture by output; ``longest`` the frames of its largest batch; ``use`` what it did."""
 
-    kind: str
+    use: NodeUse
     snapshot: Snapshot
     owed: tuple[Owed, ...] = ()
     last: Mapping[str, int] = field(default_factory=dict)
     longest: int = 0
-    calls: int = 0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    counted: Mapping[str, float] = field(default_factory=dict)
-    reported: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +59,10 @@ class Checkpoint:
         for name, part in self.parts.items():
             arrays.update({f"{name}/{key}": np.asarray(value) for key, value in part.snapshot.items()})
             parts[name] = {
-                "kind": part.kind,
+                "use": asdict(part.use),
                 "owed": [[first, length, [t.tolist() for t in times]] for first, length, times in part.owed],
                 "last": dict(part.last),
                 "longest": part.longest,
-                "calls": part.calls,
-                "seconds": part.seconds,
-                "cpu_seconds": part.cpu_seconds,
-                "counted": dict(part.counted),
-                "reported": dict(part.reported),
             }
         about = {
             "version": VERSION,
@@ -105,7 +96,7 @@ class Checkpoint:
                     (int(first), int(length), tuple(np.array(t, np.int64) for t in times))
                     for first, length, times in told.pop("owed")
                 )
-                parts[name] = Part(snapshot=snapshot, owed=owed, **told)
+                parts[name] = Part(NodeUse(**told.pop("use")), snapshot, owed, **told)
             return cls(
                 about["request"],
                 int(about["frame"]),

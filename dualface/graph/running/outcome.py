@@ -49,8 +49,7 @@ class JobResult:
 
     A job that was finished by an earlier run is skipped. ``error`` is one sentence, "" for a job that is
     done; ``trace`` is the traceback behind it.
-    ``refused`` is the node of a candidate that raised `DeviceError`, and that candidate: another
-    may do the job. ``start_over``: what an earlier try had left was of no use. ``kept_seconds`` of the
+    ``start_over``: what an earlier try had left was of no use. ``kept_seconds`` of the
     source are done and kept for another try, where the job is not done. ``decision`` is what the rules say
     about the failure, None where nothing failed or nothing more is to be tried, ``history`` all recoveries
     that were begun. ``stuck`` says that a thread of the job has not come back. ``frames_in`` left the source,
@@ -70,7 +69,6 @@ class JobResult:
     events: tuple[Event, ...] = ()
     outputs: tuple[str, ...] = ()
     trace: str = ""
-    refused: tuple[str, str] | None = None
     start_over: bool = False
     kept_seconds: float | None = None
     decision: Decision | None = None

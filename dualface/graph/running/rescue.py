@@ -11,8 +11,9 @@ from dualface.graph.dag import GraphNode
 from dualface.graph.failures import Failure
 from dualface.graph.faults import Fault
 from dualface.graph.job import Job
-from dualface.graph.node import Event
+from dualface.graph.node import Event, Stateless
 from dualface.graph.recovery import IN_PLACE, Action, Decision, Recovery, Taken, decide
+from dualface.graph.types import Memory
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,10 @@ class Rescue:
 
     def in_place(self, place: GraphNode) -> frozenset[Action]:
         """What some rule would do about a failing batch of ``place`` while the job goes on. Nothing for
-        a source, nor for a node that writes files, which may hold half of what it was writing."""
-        if not (place.inputs and place.outputs):
+        a source, nor for a node that writes files, which may hold half of what it was writing, nor where the
+        state that it takes may be pictures in a GPU's memory."""
+        on_gpu = any(port.memory is Memory.CUDA for port in place.outputs.values())
+        if not (place.inputs and place.outputs) or (on_gpu and not isinstance(place.state, Stateless)):
             return frozenset()
         with contextlib.suppress(Exception):  # a plugin's
             if not place.kind.cls.writes(place.config, self._job):

@@ -16,6 +16,7 @@ from dualface.graph.failures import Failure, failure_of
 from dualface.graph.faults import Injector, Moment
 from dualface.graph.node import Node, Snapshot, Stateless, most_owed
 from dualface.graph.recovery import IN_PLACE, Action, Decision
+from dualface.graph.running.answer import Unfit, outputs_of
 from dualface.graph.running.batch import Batch, Value
 from dualface.graph.running.boundary import Boundary, Times
 from dualface.graph.running.channel import Aborted
@@ -23,7 +24,6 @@ from dualface.graph.running.checkpoint import Part
 from dualface.graph.running.outcome import NodeUse
 from dualface.graph.running.repeat import last_of, repeated
 from dualface.graph.running.rescue import Rescue
-from dualface.graph.types import Memory
 
 LARGE = 1 << 16  # bytes of a state that is too much to keep for each batch
 
@@ -31,12 +31,6 @@ LARGE = 1 << 16  # bytes of a state that is too much to keep for each batch
 class NodeFailed(Exception):
     """A node raised, or broke the contract. The text is a sentence that names the node; the
     cause, where there is one, is what it raised."""
-
-
-def _cheap(place: GraphNode) -> bool:
-    """Whether a node's state may be asked for before each batch: not where it may be pictures on a GPU."""
-    on_gpu = any(port.memory is Memory.CUDA for port in place.outputs.values())
-    return isinstance(place.state, Stateless) or not on_gpu
 
 
 class Step:
@@ -68,7 +62,7 @@ class Step:
         self.decision: Decision | None = None
         self._readers = readers
         self._rescue, self._faults = rescue, faults
-        self._in_place = rescue.in_place(place) if _cheap(place) else frozenset()
+        self._in_place = rescue.in_place(place)
         self._context: Any = None
         self._left = False  # behind, in a call that did not come back
         self._last: dict[str, Any] | None = None  # the last good frame, where that may be repeated
@@ -132,31 +126,22 @@ class Step:
         stateless = isinstance(self.place.state, Stateless) and not self.is_source
         if not arrays and not stateless:
             return None
-        return Part(
-            self.place.kind.name,
-            arrays,
-            tuple((batch.first, batch.length, times) for batch, times in self._unanswered),
-            dict(self._boundary.last),
-            self._longest,
-            self._calls,
-            self._seconds,
-            self._cpu_seconds,
-            dict(self.counted),
-            dict(self.reported),
-        )
+        owed = tuple((batch.first, batch.length, times) for batch, times in self._unanswered)
+        return Part(self.use(), arrays, owed, dict(self._boundary.last), self._longest)
 
     def takes(self, part: Part) -> bool:
         """Whether the node can go on from ``part``."""
         kind = self.place.kind
-        return part.kind in {kind.name, *kind.cls.takes_over} or not (part.snapshot or part.owed)
+        return part.use.kind in {kind.name, *kind.cls.takes_over} or not (part.snapshot or part.owed)
 
     def restore(self, part: Part, frame: int) -> None:
         """Go on from ``part``; ``frame`` is the first that a source is to make."""
         self._guard("while taking up its state", lambda: self.node.restore(part.snapshot))
-        self.counted.update(part.counted)
-        self.reported.update(part.reported)
-        self._calls, self._longest = part.calls, part.longest
-        self._seconds, self._cpu_seconds = part.seconds, part.cpu_seconds
+        use = part.use
+        self.counted.update(use.counted)
+        self.reported.update(use.reported)
+        self._calls, self._seconds, self._cpu_seconds = use.calls, use.seconds, use.cpu_seconds
+        self._longest = part.longest
         self._boundary.last.update(part.last)
         if self.is_source:
             self.made = frame
@@ -253,21 +238,10 @@ class Step:
         batch.put(self.place.name, outputs)
 
     def _outputs(self, answer: Any) -> dict[str, Any]:
-        """An answer taken apart into outputs, each of its declared type."""
-        declared = self.place.outputs
-        if "" in declared:
-            outputs = {"": answer}
-        elif isinstance(answer, tuple) and all(hasattr(answer, name) for name in declared):
-            outputs = {name: getattr(answer, name) for name in declared}
-        else:
-            names = ", ".join(declared)
-            raise self._broke(f"answered with {type(answer).__name__}, not with a NamedTuple of {names}")
-        for name, value in outputs.items():
-            if not isinstance(value, declared[name].value):
-                label = f"'{name}'" if name else "its output"
-                wanted = declared[name].value.__name__
-                raise self._broke(f"answered with {type(value).__name__} where {label} is {wanted}")
-        return outputs
+        try:
+            return outputs_of(answer, self.place.outputs)
+        except Unfit as error:
+            raise self._broke(str(error)) from None
 
     # recoveries in place
 

@@ -12,6 +12,7 @@ from dualface.graph.errors import RequestError
 from dualface.graph.job import Job
 from dualface.graph.node import Event
 from dualface.graph.plan import Pipeline, Plan, Slot
+from dualface.graph.recovery import RESTARTS, Action, Decision, Taken, decide
 from dualface.graph.running.outcome import JobResult
 from dualface.graph.running.terms import Terms
 from dualface.graph.running.unfinished import identity
@@ -43,6 +44,10 @@ class Way:
         return replace(result, seconds=time.perf_counter() - self.began, frames_before=before)
 
 
+class Impossible(Exception):
+    """What was decided cannot be done with this job on this machine."""
+
+
 class Ways:
     """Finds them. ``rebuild`` makes the graph without some candidates, ``on_cpu`` the one for a machine
     without a GPU; both raise `RequestError` where there is none."""
@@ -72,43 +77,55 @@ class Ways:
 
     def again(self, result: JobResult, way: Way) -> tuple[Way, Event] | None:
         """How to do the job of ``result`` once more, and what to tell of that; None where nothing is left
-        to be tried."""
-        decision = result.decision
+        to be tried. An action that turns out not to be possible makes room for the next of the rule."""
         error = result.error.rstrip(".")
         if result.start_over:
             told = Event("recovery", f"{error}; it starts from the beginning")
             return replace(way, terms=replace(way.terms, go_on=False), fresh=False, wait=0.0), told
-        if decision is None:
-            return None
         if result.frames_out:  # or it did not get as far as to go on from anywhere
             way = replace(way, before=result.frames_before)
-        how = ""
-        care = replace(way.terms.care, history=result.history)
-        terms = replace(way.terms, go_on=True, care=care)
-        way = replace(way, terms=terms, fresh=False, wait=decision.wait)
+        decision, history, impossible = result.decision, result.history, set[Action]()
+        while decision is not None and decision.action != "fail":
+            care = replace(way.terms.care, history=history)
+            terms = replace(way.terms, go_on=True, care=care)
+            try:
+                again = replace(way, terms=terms, fresh=False, wait=decision.wait)
+                again, how = self._as_decided(decision, result, again)
+            except Impossible:
+                impossible.add(decision.action)
+                kind = way.pipeline.graph.by_name[decision.node].kind.name if decision.node else ""
+                able = RESTARTS - impossible
+                decision = decide(care.recovery, decision.node, kind, decision.failure, result.history, able)
+                history = (*result.history, Taken(decision.node, decision.action))
+            else:
+                does = "starts again" if result.kept_seconds is None else "goes on"
+                text = f"{error}; it {does}{how}{decision.later}"
+                return again, Event("recovery", text, decision.node)
+        return None
+
+    def _as_decided(self, decision: Decision, result: JobResult, way: Way) -> tuple[Way, str]:
+        """``way`` changed as ``decision`` says, and how, as words. Raises `Impossible`."""
+        graph = way.pipeline.graph
         try:
-            if decision.action == "smaller":
-                way = replace(way, pipeline=replace(way.pipeline, batch=max(1, way.pipeline.batch // 2)))
-                how = f" with batches of {way.pipeline.batch}"
-            elif decision.action == "next":
-                if result.refused is None or self._rebuild is None:
-                    return None
-                graph = self._rebuild({**way.pipeline.graph.excluded, result.refused: result.error})
-                way = self._planned(result.job, graph, way)
-                how = f" with {graph.by_name[decision.node].kind.name}"
-            elif decision.action == "cpu":
-                if self._on_cpu is None:
-                    return None
-                way = self._planned(result.job, self._on_cpu(), way, gpu=False)
-                how = " on the CPU"
-            elif decision.action == "fresh":
+            if decision.action == "smaller" and way.pipeline.batch > 1:
+                pipeline = replace(way.pipeline, batch=way.pipeline.batch // 2)
+                return replace(way, pipeline=pipeline), f" with batches of {pipeline.batch}"
+            if decision.action == "next" and decision.node and self._rebuild is not None:
+                taken = decision.node, graph.by_name[decision.node].candidate
+                if taken[1]:
+                    made = self._rebuild({**graph.excluded, taken: result.error})
+                    kind = made.by_name[decision.node].kind.name
+                    return self._planned(result.job, made, way), f" with {kind}"
+            if decision.action == "cpu" and way.slot.gpu is not None and self._on_cpu is not None:
+                return self._planned(result.job, self._on_cpu(), way, gpu=False), " on the CPU"
+            if decision.action == "fresh":
                 pickle.dumps(way.pipeline)  # or it cannot get there
-                way = replace(way, fresh=True)
-                how = " in a new process"
-        except (RequestError, pickle.PicklingError, TypeError, AttributeError):
-            return None
-        does = "starts again" if result.kept_seconds is None else "goes on"
-        return way, Event("recovery", f"{error}; it {does}{how}{decision.later}", decision.node)
+                return replace(way, fresh=True), " in a new process"
+            if decision.action == "resume":
+                return way, ""
+        except (RequestError, pickle.PicklingError, TypeError, AttributeError) as error:
+            raise Impossible from error
+        raise Impossible
 
     def _planned(self, job: Job, graph: Graph, way: Way, *, gpu: bool = True) -> Way:
         """``way`` by another ``graph``, on the same GPU or on none."""
