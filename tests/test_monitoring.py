@@ -119,7 +119,7 @@ def test_figures_are_in_the_report_and_may_be_an_objective(run: Run, tmp_path: P
 def test_a_port_is_told_and_one_that_is_taken_refused(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("prometheus_client")
+    pytest.importorskip("prometheus_client", reason="the extra 'monitor' is not installed")
     make(tmp_path / "a.mp4", Film(times=range(5)))
     assert run("input=a.mp4", "monitor.port=0") == 0
     assert "Figures for Prometheus: http://127.0.0.1:" in capsys.readouterr().err

@@ -116,7 +116,7 @@ def main(config: Mapping[str, Any], request: Request) -> int:
 @contextmanager
 def stopping() -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets, or one of `ends`; the second ends the process at once,
-    without a report but leaving no unfinished file."""
+    without a report and without a file under a temporary name; what a job could go on from stays."""
     from dualface.graph.running.outputs import discard_all
 
     stop = threading.Event()

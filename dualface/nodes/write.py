@@ -75,8 +75,7 @@ class WritePeople(Node[WritePeopleConfig]):
         self._frame, size = int(snapshot["frame"]), int(snapshot["bytes"])
         if self._path.stat().st_size < size:
             raise InputError(
-                f"{self._final}: what was left of it in {self._path} is cut off and cannot be gone on with, "
-                "so that it has to start from the beginning"
+                f"{self._final}: what was left of it in {self._path} is cut off and cannot be gone on with"
             )
         self._file.seek(size)
 

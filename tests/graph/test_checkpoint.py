@@ -350,7 +350,7 @@ def test_a_file_in_the_place_of_the_folder_is_a_sentence(tmp_path: Path) -> None
 
 
 def test_a_checkpoint_that_does_not_fit_takes_no_room(tmp_path: Path) -> None:
-    resource = pytest.importorskip("resource")
+    resource = pytest.importorskip("resource", reason="the system has no limit of a file's size to set")
     mine = Unfinished(tmp_path / "a.out")
     mine.save(Checkpoint("r", 4, 1, 2.0, 0.0, {}))
     large = {"adds": Part(NodeUse("adds", "fake/adds"), {"sum": np.zeros(1 << 16, np.uint8)})}

@@ -88,7 +88,7 @@ def tally() -> Tally:
 
 
 def test_prometheus_reads_what_was_seen_last(tally: Tally) -> None:
-    pytest.importorskip("prometheus_client")
+    pytest.importorskip("prometheus_client", reason="the extra 'monitor' is not installed")
     from prometheus_client.parser import text_string_to_metric_families
 
     from dualface.hw.exposition import Collector, exposed
@@ -127,7 +127,7 @@ def test_prometheus_reads_what_was_seen_last(tally: Tally) -> None:
 
 
 def test_it_answers_on_loopback_alone(tally: Tally, monkeypatch: pytest.MonkeyPatch) -> None:
-    prometheus = pytest.importorskip("prometheus_client")
+    prometheus = pytest.importorskip("prometheus_client", reason="the extra 'monitor' is not installed")
     from dualface.hw.exposition import Collector, exposed
 
     asked: list[object] = []
@@ -144,7 +144,7 @@ def test_it_answers_on_loopback_alone(tally: Tally, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_port_that_is_taken_is_a_sentence(tally: Tally) -> None:
-    pytest.importorskip("prometheus_client")
+    pytest.importorskip("prometheus_client", reason="the extra 'monitor' is not installed")
     from dualface.hw.exposition import Collector, exposed
 
     collector = Collector(lambda: None, tally, [])

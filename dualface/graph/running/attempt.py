@@ -167,7 +167,7 @@ class Attempt:
         known = {(event.kind, event.message, event.node, event.frame) for event in self._events}
         earlier = [Event(**event) for event in kept.events]
         self._events[:0] = [e for e in earlier if (e.kind, e.message, e.node, e.frame) not in known]
-        self.emit(Event("notice", f"it goes on at {kept.seconds - kept.origin:.1f} s", frame=kept.frame))
+        self.emit(Event("notice", f"it goes on at {kept.done:.1f} s", frame=kept.frame))
 
     def _keep(self, mark: Mark) -> None:
         """Keep what ``mark`` has gathered, if a job could go on from it."""
@@ -216,7 +216,6 @@ class Attempt:
     def _result(
         self, status: Status, told: str = "", trace: str = "", decision: Decision | None = None
     ) -> JobResult:
-        kept = self._unfinished.kept
         return JobResult(
             self.job,
             status,
@@ -230,7 +229,7 @@ class Attempt:
             tuple(self._events),
             tuple(map(str, self._outputs.published)),
             trace,
-            kept_seconds=None if kept is None or status == "done" else kept.seconds - kept.origin,
+            kept_seconds=None if status == "done" else self._unfinished.kept,
             decision=decision if decision and decision.action != "fail" else None,
             history=self._rescue.history,
             frames_before=self._before,

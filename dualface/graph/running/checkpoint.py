@@ -52,6 +52,11 @@ class Checkpoint:
     parts: Mapping[str, Part]
     events: tuple[Mapping[str, Any], ...] = ()
 
+    @property
+    def done(self) -> float:
+        """Seconds of the source that are done."""
+        return self.seconds - self.origin
+
     def packed(self) -> bytes:
         """The bytes of a file, an archive of plain arrays."""
         arrays: dict[str, np.ndarray[Any, Any]] = {}

@@ -58,7 +58,7 @@ def kept_of(output: Path, request: str) -> float | None:
         found = Checkpoint.unpacked((folder_of(output) / CHECKPOINT).read_bytes())
     except (OSError, ValueError):
         return None
-    return found.seconds - found.origin if found.request == request else None
+    return found.done if found.request == request else None
 
 
 def identity(job: Job, graph: Graph, segment_seconds: float) -> str:
@@ -85,7 +85,7 @@ class Unfinished:
 
     def __init__(self, output: Path) -> None:
         self.folder = folder_of(output)
-        self.kept: Checkpoint | None = None  # the last one that is safe on the disk
+        self.kept: float | None = None  # the seconds of the source behind the last checkpoint on the disk
         self.workspaces: set[str] = set()  # the nodes that asked for one
         self.refused = ""  # why what was there is not gone on with, as a clause
         self._output = output
@@ -105,7 +105,7 @@ class Unfinished:
             if go_on and (found := self._found()) is not None:
                 if found.request == request:
                     self._rename()
-                    self.kept = found
+                    self.kept = found.done
                     return found
                 self.refused = "is of another request, or of the input before it changed"
             self._clear()
@@ -166,7 +166,7 @@ class Unfinished:
             except OSError:
                 temporary.unlink(missing_ok=True)  # on a full disk its room is needed
                 raise
-            self.kept = checkpoint
+            self.kept = checkpoint.done
 
     def release(self) -> None:
         """Leave it for whoever goes on."""

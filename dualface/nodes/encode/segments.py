@@ -116,7 +116,7 @@ class Segments:
         except Exception as error:  # damaged files fail in many ways
             raise InputError(
                 f"{self.final}: segment {k} of the unfinished work in {self.folder} is missing or damaged "
-                "and cannot be gone on with, so that it has to start from the beginning"
+                "and cannot be gone on with"
             ) from error
 
     def _beside(self, k: int) -> Path:
